@@ -1,0 +1,5 @@
+"""`python -m reverie` is `reverie`."""
+
+from .cli import main
+
+main()

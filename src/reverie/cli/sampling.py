@@ -1,0 +1,84 @@
+"""The options that choose how samples are made, shared by the commands that make some."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import discover, samplers
+from ..core import grids
+from ..core.grids import Grid
+from ..errors import ReverieError
+from ..samplers.base import Sampler
+from ..systems.base import System, load
+
+OPTIONS = [
+    click.argument("run"),
+    click.option("--seed", type=int, default=0, show_default=True, help="of the noise; sample i of a seed is always the same"),
+    click.option("--sampler", help="such as heun or 'ddim(eta=1.0)'; `reverie samplers` lists them"),
+    click.option("--sample-steps", type=int, help="steps of the sampler"),
+    click.option("--grid", help="where the steps are: karras, uniform, logsnr, ..., or 'karras(sigma_min=0.01)'"),
+    click.option("--scale", type=float, help="of guidance; 1 is none"),
+    click.option("--dtype", help="float32 or bfloat16"),
+    click.option("--batch", type=int, default=64, show_default=True, help="samples at a time"),
+    click.option("--weights", default="ema", show_default=True, help="ema or raw"),
+    click.option("--average", type=float, help="length of an average of the weights to reconstruct, as a share of training"),
+]
+
+
+def sampling_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+def opened(run: str, weights: str, average: float | None) -> System:
+    """The system, and which of a folder and a shipped model of one name it is."""
+    from ..systems.base import shipped
+
+    if Path(run).is_dir() and "/" not in run:
+        try:
+            shipped(run)
+        except ReverieError:
+            pass
+        else:
+            click.echo(f"{run} is a folder here, and is used; the shipped model of that name is not", err=True)
+    return load(run, weights, average)
+
+
+def chosen(options: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `generate` that these options stand for."""
+    sampler, grid = options.pop("sampler"), options.pop("grid")
+    for key in ("run", "weights", "average"):
+        options.pop(key, None)
+    return options | {
+        "sampler": discover.parse("sampler", samplers, Sampler, sampler) if sampler else None,  # type: ignore[type-abstract]
+        "grid": discover.parse("grid", grids, Grid, grid) if grid else None,  # type: ignore[type-abstract]
+    }
+
+
+def condition(labels: tuple[str, ...]) -> Any:
+    """What `generate` takes as the condition: every class in turn where no label was given."""
+    if not labels:
+        return ...
+    return [None if label.lower() == "none" else _mapping(label) for label in labels]
+
+
+def _mapping(label: str) -> Any:
+    """A label, or {'name': value, ...} for several conditions at once."""
+    if not label.startswith("{"):
+        return label
+    try:
+        return ast.literal_eval(label)
+    except (SyntaxError, ValueError):
+        raise ReverieError(f"cannot read the condition {label!r}: write {{'name': value}}") from None
+
+
+def bar(total_hint: str) -> Any:
+    """A progress bar on a terminal, nothing elsewhere."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(TextColumn(total_hint), BarColumn(), TimeRemainingColumn(), transient=True,
+                    disable=not click.get_text_stream("stderr").isatty())  # fmt: skip

@@ -1,0 +1,101 @@
+"""reverie train."""
+
+import re
+import types
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from .. import discover, files, recipes
+from ..errors import ReverieError, unknown
+from ..modalities import claiming
+from ..recipes.base import Recipe
+
+
+class Train(click.Group):
+    """A recipe by name, or a path: a folder or a file of that name wins, and is said."""
+
+    def list_commands(self, ctx):
+        return [spoken(name) for name in discover.discover(recipes, Recipe)]  # type: ignore[type-abstract]
+
+    def get_command(self, ctx, cmd_name):
+        known = {spoken(name): cls for name, cls in discover.discover(recipes, Recipe).items()}  # type: ignore[type-abstract]
+        path = Path(cmd_name).expanduser()
+        if path.exists():
+            if cmd_name in known:
+                click.echo(f"{cmd_name} is a path here, and is used; the recipe of that name is not", err=True)
+            cls = discover.lookup("recipe", recipes, Recipe, "Folder" if claims_pictures(path) else "Arrays")  # type: ignore[type-abstract]
+            return command_of(cls, cmd_name, str(path))
+        if cmd_name in known:
+            return command_of(known[cmd_name], cmd_name, None)
+        if len(path.parts) > 1 or path.suffix:
+            raise ReverieError(f"{cmd_name} does not exist")
+        raise unknown("recipe", cmd_name, known, "A folder of pictures or a .npy file does too.")
+
+
+def claims_pictures(path: Path) -> bool:
+    return type(claiming(path)).__name__ == "Images"
+
+
+def spoken(name: str) -> str:
+    """FashionMNIST -> fashion_mnist."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def command_of(cls: type[Recipe], name: str, path: str | None) -> click.Command:
+    """The command whose options are the recipe's fields."""
+    hints = get_type_hints(cls)
+    params: list[click.Parameter] = []
+    for field in fields(cls):  # type: ignore[arg-type]
+        if field.name == "data":
+            continue
+        kind = hints[field.name]
+        if isinstance(kind, types.UnionType):
+            kind = next(one for one in get_args(kind) if one is not types.NoneType)
+        default = None if field.default is MISSING else field.default
+        params.append(
+            click.Option([f"--{field.name.replace('_', '-')}"], type=kind, default=default,
+                         show_default=default is not None, help=field.metadata.get("help", ""))
+        )  # fmt: skip
+    params.append(click.Option(["--out"], type=click.Path(path_type=Path), help="the run folder; runs/NAME by default"))
+    needs_path = path is None and getattr(cls, "data", "") == ""
+    if needs_path:
+        params.insert(0, click.Argument(["data"], type=click.Path()))
+
+    def run(out: Path | None, data: str | None = None, **options: Any) -> None:
+        where = path or data
+        cls(**options, **({"data": where} if where else {})).run(out)  # type: ignore[attr-defined]
+
+    return click.Command(name, params=params, callback=run, help=cls.__doc__)
+
+
+@click.group(cls=Train, invoke_without_command=True, subcommand_metavar="DATA|RECIPE [OPTIONS]")
+@click.option("--resume", type=click.Path(path_type=Path), help="go on with a run that was stopped")
+@click.pass_context
+def command(ctx: click.Context, resume: Path | None) -> None:
+    """Train a model. DATA is a folder of pictures, an array (.npy, .npz) or a recipe's name; every recipe has its own
+    --help.
+    """
+    if resume and ctx.invoked_subcommand:
+        raise ReverieError("--resume takes everything from the run: leave out the data and the recipe")
+    if resume:
+        go_on(resume)
+    elif not ctx.invoked_subcommand:
+        click.echo(ctx.get_help())
+        ctx.exit(2)
+
+
+def go_on(folder: Path) -> None:
+    if not (folder / "recipe.json").is_file():
+        raise ReverieError(f"{folder} is not a run that can go on: it holds no recipe.json")
+    settled = files.read_json(folder / "recipe.json")
+    local = files.read_json(folder / "local.json") if (folder / "local.json").exists() else {}
+    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))  # type: ignore[type-abstract]
+    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    for key in settled.get("options", {}):
+        if key not in known:
+            raise unknown("option in recipe.json", key, known)
+    recipe = cls(**settled["options"], data=local.get("data", ""))  # type: ignore[call-arg]
+    recipe.run(folder, resume=True)

@@ -1,0 +1,42 @@
+"""What a codec is."""
+
+import abc
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Measured(Protocol):
+    """What a codec is fitted to: something with the per-channel mean and std of its raw data, (C,) float64 each."""
+
+    name: str
+
+    def statistics(self) -> tuple[Tensor, Tensor]: ...
+
+
+class Codec(abc.ABC):
+    """Raw data to model space and back. Concrete codecs are frozen dataclasses of plain numbers.
+
+    `range` bounds z where it is bounded; `std` is the spread of z about its mean over everything, which the
+    parameterization and the time density are told: the data are never rescaled by it.
+    """
+
+    range: tuple[float, float] | None = None
+
+    @property
+    @abc.abstractmethod
+    def std(self) -> float: ...
+
+    @abc.abstractmethod
+    def encode(self, raw: Tensor) -> Tensor:
+        """raw (B, C, *axes) -> z float32, of the same shape."""
+
+    @abc.abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, C, *axes), any floating type -> raw, of the same shape."""
+
+
+def spread(mean: Tensor, std: Tensor) -> float:
+    """The std about the mean over everything, from the (C,) mean and std of channels that are equally many."""
+    return torch.sqrt((std.square() + (mean - mean.mean()).square()).mean()).item()

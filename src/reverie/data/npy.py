@@ -1,0 +1,84 @@
+"""The .npy and .npz formats, read only after their headers were held against the size of the file.
+
+NEP 1, https://numpy.org/neps/nep-0001-npy-format.html
+"""
+
+import io
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ..errors import ReverieError
+
+LIMIT = 16 * 2**30
+"""Bytes of the largest array that is read."""
+DEFLATE = 1032
+"""What a byte of a zip archive can unpack to, at most. https://zlib.net/zlib_tech.html"""
+HEADER = 10_000
+READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file. Raises ReverieError where it is damaged, too large, or holds Python objects."""
+    try:
+        with open(path, "rb") as file:
+            _check(path.name, file, os.fstat(file.fileno()).st_size)
+        return np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise ReverieError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError) as error:
+        raise ReverieError(f"{path} is damaged: {error}") from None
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file, by name. Raises ReverieError where one of them is anything but a plain array."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            room, names = os.path.getsize(path), archive.namelist()
+            if len(names) != len(set(names)):
+                raise ReverieError(f"{path.name}: an array stands in it twice")
+            for one in archive.infolist():
+                if one.file_size > DEFLATE * (min(one.compress_size, room) + 64):
+                    raise ReverieError(f"{path.name}: {one.filename} claims more bytes than it can unpack to")
+                with archive.open(one) as member:
+                    _check(f"{path.name}: {one.filename}", member, one.file_size)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except OSError as error:
+        raise ReverieError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ReverieError(f"{path} is damaged: {error}") from None
+
+
+def _check(name: str, file: IO[bytes], size: int) -> None:
+    head = io.BytesIO(file.read(12))
+    try:
+        version = np.lib.format.read_magic(head)
+    except ValueError:
+        raise ReverieError(f"{name} is not a .npy file") from None
+    if version not in READERS:
+        raise ReverieError(f"{name} has format {version[0]}.{version[1]}, which holds no plain array")
+    width = 2 if version == (1, 0) else 4
+    length = int.from_bytes(head.getvalue()[8 : 8 + width], "little")
+    start = 8 + width + length
+    if start > size or length > HEADER:
+        raise ReverieError(f"{name} is damaged: its header is longer than the file or than any header is")
+    rest = head.getvalue()[8:] + file.read(start - 12)
+    try:
+        shape, _, dtype = READERS[version](io.BytesIO(rest))
+    except Exception as error:  # the header is read as a literal, which fails in as many ways as there are mistakes
+        raise ReverieError(f"{name} is damaged: its header cannot be read") from error
+    if dtype.hasobject:
+        raise ReverieError(f"{name} holds Python objects, which could run code; save numbers of one type")
+    if dtype.kind not in "biufUS":
+        raise ReverieError(f"{name} holds {dtype}, which is neither numbers nor text; save real numbers")
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > LIMIT:
+        raise ReverieError(f"{name} states {needed / 2**30:.0f} GiB; at most {LIMIT // 2**30} are read")
+    if start + needed != size:
+        raise ReverieError(f"{name} is damaged: its header states {needed} bytes of numbers, it holds {size - start}")

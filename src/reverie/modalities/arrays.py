@@ -1,0 +1,57 @@
+"""Arrays of numbers."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import files
+from ..data.arrays import load_arrays
+from ..data.folders import PICTURES
+from ..data.listing import endings
+from ..errors import ReverieError
+from .base import Modality, numbered
+from .drawing import lines, maps, slices
+from .grids import grid
+
+
+@dataclass(frozen=True)
+class Arrays(Modality):
+    """float32 (N, C, *axes) with 1 to 3 axes: signals, fields, volumes. Read from .npy and .npz, written as .npy."""
+
+    extensions = (".npy", ".npz")
+
+    @classmethod
+    def claims(cls, path):
+        path = Path(path)
+        if path.is_file():
+            return path.suffix.lower() in cls.extensions
+        counts = endings(path)
+        return counts[".npy"] > 0 and counts[".npy"] >= sum(counts[ending] for ending in PICTURES)
+
+    def load(self, path, **options):
+        """A file of samples or a folder of one each, with the options of `data.arrays.load_arrays`."""
+        return load_arrays(Path(path), **options)
+
+    def save(self, raw, folder, stem="", start=0, info=None):
+        """A .npy file (C, *axes) a sample; the format has no place for `info`."""
+        if not raw.is_floating_point() or not 3 <= raw.ndim <= 5 or not len(raw):
+            raise ReverieError(f"arrays are floating-point (B, C, *axes) with 1 to 3 axes, not {tuple(raw.shape)}")
+        if not raw.isfinite().all():
+            raise ReverieError("samples are not finite, so nothing was written")
+        paths = numbered(folder, stem, start, len(raw), ".npy")
+        for path, sample in zip(paths, raw.to("cpu", torch.float32), strict=True):
+            buffer = io.BytesIO()
+            np.save(buffer, sample.numpy(), allow_pickle=False)
+            files.write_bytes(path, buffer.getvalue())
+        return paths
+
+    def show(self, raw, columns=None):
+        """Lines of each channel, or maps, or the middle slices along three axes; one scale for all samples."""
+        draw = {1: lines, 2: maps, 3: slices}[raw.ndim - 2]
+        values = raw.detach().to("cpu", torch.float64).nan_to_num(0, 0, 0)
+        low, high = values.min().item(), values.max().item()
+        unit = (values - low) / (high - low) if high > low else torch.full_like(values, 0.5)
+        return grid([draw(sample.numpy()) for sample in unit], columns)

@@ -1,0 +1,34 @@
+"""Tiles side by side, for eyes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+VISIBLE = 64
+"""Pixels that the longer side of a tile should have at least."""
+GAP = 2
+PAPER = (255, 255, 255)
+
+
+def grid(tiles: Sequence[Image], columns: int | None = None) -> Image:
+    """Tiles of one size in rows, nearly square unless `columns` says otherwise, with a thin gap between and around.
+
+    Small tiles are enlarged by a whole number, so that each of their pixels stays a sharp square.
+    """
+    from PIL import Image
+
+    columns = max(1, min(len(tiles), columns or math.ceil(math.sqrt(len(tiles)))))
+    rows = math.ceil(len(tiles) / columns)
+    scale = max(1, math.ceil(VISIBLE / max(tiles[0].size)))
+    width, height = (side * scale for side in tiles[0].size)
+    paper = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), PAPER)
+    for i, tile in enumerate(tiles):
+        row, column = divmod(i, columns)
+        large = tile.resize((width, height), Image.Resampling.NEAREST)
+        paper.paste(large, (GAP + column * (width + GAP), GAP + row * (height + GAP)))
+    return paper

@@ -1,0 +1,151 @@
+"""What a backbone is: a network of x, of how noisy it is, and of named conditions."""
+
+import abc
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Backbone(nn.Module, abc.ABC):
+    """A network F(x, c_noise, conditions) over `spatial` axes, rebuilt from its own `config`.
+
+        x (B, channels, *axes), c_noise (B,)  ->  (B, out_channels, *axes), in the dtype of x
+
+    Which conditions it takes is decided when it is built, and each is then required in every call:
+
+    - `classes` K > 0: `label` (B,) integers; K itself is the null label, that of a sample without one;
+    - `scalars` S > 0: `scalars` (B, S) numbers of about unit size;
+    - `tokens` D > 0: `tokens` (B, L, D), with an optional `tokens_mask` (B, L) that is true where a token counts.
+      A sample without any token that counts is unconditional.
+
+    A subclass states its arguments as keywords with plain values (numbers, lists, None): `type(net)(**net.config)` has
+    the same layout. It calls `super().__init__()` with the six that every backbone has.
+    """
+
+    config: dict[str, Any]
+    """The keyword arguments that made it, defaults included: plain data, fit for JSON."""
+
+    checkpoint: bool = False
+    """Computes each block twice in training to keep only its inputs: less memory, a third more work, same gradients."""
+
+    def __init__(
+        self, spatial: int, channels: int, out_channels: int | None, classes: int, scalars: int, tokens: int
+    ) -> None:
+        super().__init__()
+        self.spatial = whole("spatial", spatial, 1, 3)
+        self.channels = whole("channels", channels, 1, 2**16)
+        self.out_channels = channels if out_channels is None else whole("out_channels", out_channels, 1, 2**16)
+        self.classes = whole("classes", classes, 0, 2**24)
+        self.scalars = whole("scalars", scalars, 0, 2**16)
+        self.tokens = whole("tokens", tokens, 0, 2**16)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
+
+    @classmethod
+    def size(cls, **config: Any) -> int:
+        """The number of parameters that a network of this config would have; allocates none of them.
+
+        Raises ValueError where an argument is out of bounds, TypeError where it is unknown.
+        """
+        try:
+            with torch.device("meta"):
+                return sum(p.numel() for p in cls(**config).parameters())
+        except RuntimeError as error:  # more bytes than an integer counts
+            raise ValueError(f"{cls.__name__} is too large: {error}") from None
+
+    @abc.abstractmethod
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        *,
+        label: Tensor | None = None,
+        scalars: Tensor | None = None,
+        tokens: Tensor | None = None,
+        tokens_mask: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, channels, *axes) of any size, c_noise (B,) float32; returns (B, out_channels, *axes)."""
+
+    def check(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        label: Tensor | None,
+        scalars: Tensor | None,
+        tokens: Tensor | None,
+        tokens_mask: Tensor | None,
+    ) -> None:
+        """Raises ValueError where a tensor is missing, is not expected, or has another shape than it should."""
+        if x.ndim != 2 + self.spatial or x.shape[1] != self.channels:
+            axes = ", ".join("LHWD"[:1] if self.spatial == 1 else "DHW"[-self.spatial :])
+            raise ValueError(f"x has shape {tuple(x.shape)}, but this network takes (B, {self.channels}, {axes})")
+        if c_noise.shape != x.shape[:1]:
+            raise ValueError(f"c_noise has shape {tuple(c_noise.shape)}, but the batch of x is {x.shape[0]}")
+        given = {"label": label, "scalars": scalars, "tokens": tokens}
+        built = {"label": ("classes", self.classes), "scalars": ("scalars", self.scalars), "tokens": ("tokens", self.tokens)}
+        for name, (argument, width) in built.items():
+            condition = given[name]
+            if condition is None and width:
+                raise ValueError(f"this network needs {name}: it was built with {argument}={width}")
+            if condition is not None and not width:
+                raise ValueError(f"this network takes no {name}: it was built with {argument}=0")
+            if condition is not None:
+                shape = {"label": "(B,)", "scalars": f"(B, {width})", "tokens": f"(B, L, {width})"}[name]
+                wrong_width = name != "label" and condition.shape[-1] != width
+                if condition.ndim != shape.count(",") + (name != "label") or condition.shape[0] != x.shape[0] or wrong_width:
+                    raise ValueError(f"{name} has shape {tuple(condition.shape)}, but should be {shape}, B = {x.shape[0]}")
+        if tokens_mask is not None and (tokens is None or tokens_mask.shape != tokens.shape[:2]):
+            raise ValueError("tokens_mask should be (B, L), beside tokens (B, L, D)")
+
+    def run(self, block: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
+        """A block's output; with `checkpoint`, its inner tensors are computed again when gradients are."""
+        if self.checkpoint and torch.is_grad_enabled():
+            return checkpoint(block, *args, use_reentrant=False)
+        return block(*args)
+
+
+def remembering(init: Callable[..., None]) -> Callable[..., None]:
+    """The same `__init__`, leaving its arguments in `config`."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapped(self: Backbone, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        self.config = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
+
+    return wrapped
+
+
+def plain(value: Any) -> Any:
+    return [plain(one) for one in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """The value, if it is a whole number within bounds; they hold before anything is allocated."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name} should be a whole number from {low} to {high}, not {str(value)[:40]}")
+    return value
+
+
+def wholes(name: str, values: Any, low: int, high: int, most: int) -> tuple[int, ...]:
+    """The values as a tuple of one to `most` whole numbers within bounds."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or not 1 <= len(values) <= most:
+        raise ValueError(f"{name} should be a list of 1 to {most} whole numbers, not {str(values)[:40]}")
+    return tuple(whole(name, value, low, high) for value in values)
+
+
+def zeroed(layer: nn.Module) -> Any:
+    """The layer, with every parameter zero: what it feeds starts as if it were absent."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer

@@ -1,0 +1,145 @@
+"""The U-Net's tensors under the names that diffusers' `UNet2DModel` gives them, and back: a renaming, nothing else.
+
+Both networks are the same function: ours of c_noise is theirs of timestep = noise_scale * c_noise.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .attention import head_count
+from .unet import UNet
+
+RESIDUAL = {
+    "norm_1": "norm1",
+    "conv_1": "conv1",
+    "modulation": "time_emb_proj",
+    "norm_2": "norm2",
+    "conv_2": "conv2",
+    "skip": "conv_shortcut",
+}
+ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
+PLACES = {"down.#.stages": "down_blocks.#", "up.#.stages": "up_blocks.#", "middle": "mid_block"}
+LAYERS = {
+    "conditions.noise.0": "time_embedding.linear_1",
+    "conditions.noise.2": "time_embedding.linear_2",
+    "conditions.label": "class_embedding",
+    "stem": "conv_in",
+    "norm": "conv_norm_out",
+    "head": "conv_out",
+    "down.#.resample.conv": "down_blocks.#.downsamplers.0.conv",
+    "up.#.resample.conv": "up_blocks.#.upsamplers.0.conv",
+    **{f"{a}.#.residual.{c}": f"{b}.resnets.#.{d}" for a, b in PLACES.items() for c, d in RESIDUAL.items()},
+    **{f"{a}.#.attention.{c}": f"{b}.attentions.#.{d}" for a, b in PLACES.items() for c, d in ATTENTION.items()},
+}
+"""Every layer of ours and theirs; # is a number, the same ones in the same order."""
+
+
+def to_diffusers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under diffusers' names. Raises ValueError for one that `UNet2DModel` has no place for."""
+    return renamed(state, LAYERS.items())
+
+
+def from_diffusers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under our names: the inverse of `to_diffusers`. Raises ValueError for one we have no place for."""
+    return renamed(state, ((theirs, ours) for ours, theirs in LAYERS.items()))
+
+
+def renamed(state: Mapping[str, Tensor], layers: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    table = [(re.compile(before.replace(".", r"\.").replace("#", r"(\d+)")), after) for before, after in layers]
+
+    def name(key: str) -> str:
+        layer, _, parameter = key.rpartition(".")
+        for pattern, after in table:
+            if match := pattern.fullmatch(layer):
+                numbers = iter(match.groups())
+                return re.sub("#", lambda _: next(numbers), after) + "." + parameter
+        raise ValueError(f"{key} has no counterpart in the layout that UNet and UNet2DModel share")
+
+    return {name(key): tensor for key, tensor in state.items()}
+
+
+FIXED: dict[str, Any] = {
+    "center_input_sample": False,
+    "time_embedding_type": "positional",
+    "time_embedding_dim": None,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "mid_block_type": "UNetMidBlock2D",
+    "mid_block_scale_factor": 1,
+    "downsample_padding": 1,
+    "downsample_type": "conv",
+    "upsample_type": "conv",
+    "act_fn": "silu",
+    "norm_eps": 1e-5,
+    "class_embed_type": None,
+}
+"""Settings of `UNet2DModel` that have one value in the shared layout, which is their default too."""
+
+
+def diffusers_config(unet: UNet) -> dict[str, Any]:
+    """The arguments of the `UNet2DModel` that takes `to_diffusers(unet.state_dict())`.
+
+    Raises ValueError where there is none: not two axes, scalars or tokens, or norms or heads that it has no number for.
+    """
+    c, attends = unet.config, unet.attends
+    sizes = {width // head_count(width, c["head_size"]) for width in unet.attention_widths}
+    lacks = {
+        f"spatial={unet.spatial}": unet.spatial != 2,
+        "scalars": unet.scalars,
+        "tokens": unet.tokens,
+        f"levels that are not multiples of groups={c['groups']}": any(width % c["groups"] for width in c["levels"]),
+        f"heads of several sizes: {sorted(sizes)}": len(sizes) > 1,
+    }
+    if any(lacks.values()):
+        raise ValueError(f"UNet2DModel has no {', no '.join(what for what, asked in lacks.items() if asked)}")
+    return FIXED | {
+        "in_channels": unet.channels,
+        "out_channels": unet.out_channels,
+        "block_out_channels": c["levels"],
+        "layers_per_block": c["blocks"],
+        "down_block_types": ["AttnDownBlock2D" if here else "DownBlock2D" for here in attends],
+        "up_block_types": ["AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)],
+        "add_attention": any(attends),
+        "attention_head_dim": next(iter(sizes), c["head_size"]),
+        "norm_num_groups": c["groups"],
+        "attn_norm_num_groups": c["groups"],
+        "dropout": c["dropout"],
+        "resnet_time_scale_shift": "scale_shift" if c["adaptive"] else "default",
+        "num_class_embeds": unet.classes + 1 if unet.classes else None,
+    }
+
+
+def unet_config(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the `UNet` that takes `from_diffusers` of a `UNet2DModel` with the configuration `theirs`.
+
+    Its c_noise is their timestep (noise_scale 1), and their last class stands where ours is the null label.
+    Raises ValueError for a setting that the shared layout lacks, and KeyError for one that a saved configuration always has.
+    """
+    groups, heads = theirs["norm_num_groups"], theirs["attention_head_dim"]
+    ours = {
+        "spatial": 2,
+        "channels": theirs["in_channels"],
+        "out_channels": theirs["out_channels"],
+        "levels": list(theirs["block_out_channels"]),
+        "blocks": theirs["layers_per_block"],
+        "attention": [kind == "AttnDownBlock2D" for kind in theirs["down_block_types"]],
+        "head_size": max(theirs["block_out_channels"]) if heads is None else heads,
+        "groups": groups,
+        "adaptive": theirs["resnet_time_scale_shift"] == "scale_shift",
+        "classes": (theirs["num_class_embeds"] or 1) - 1,
+        "dropout": theirs["dropout"],
+        "noise_scale": 1.0,
+    }
+    with torch.device("meta"):
+        back = diffusers_config(UNet(**ours))
+    implied = {"attn_norm_num_groups": groups if not ours["adaptive"] else None, "attention_head_dim": heads}
+    for key, value in back.items():
+        given = theirs.get(key, value)
+        given = implied.get(key, value) if given is None else given
+        if (list(given) if isinstance(given, tuple) else given) != value:
+            raise ValueError(f"our U-Net has no {key}={given!r}: it would be {value!r}")
+    return ours

@@ -1,0 +1,31 @@
+"""Cutting x into patches and putting it together again, over any number of axes."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def patches(x: Tensor, patch: Sequence[int]) -> tuple[Tensor, list[int]]:
+    """x (B, C, *axes) as patches (B, N, C * volume), and their count along each axis, whose product is N.
+
+    Zeros on the right complete the last patch of an axis.
+    """
+    axes = len(patch)
+    short = [-n % p for n, p in zip(x.shape[2:], patch)]
+    x = F.pad(x, [end for n in reversed(short) for end in (0, n)])
+    counts = [n // p for n, p in zip(x.shape[2:], patch)]
+    x = x.reshape(*x.shape[:2], *(n for pair in zip(counts, patch) for n in pair))
+    x = x.permute(0, *range(2, 2 + 2 * axes, 2), 1, *range(3, 3 + 2 * axes, 2))
+    return x.flatten(1 + axes).flatten(1, axes), counts
+
+
+def unpatched(h: Tensor, patch: Sequence[int], counts: Sequence[int], size: Sequence[int]) -> Tensor:
+    """Patches (B, N, C * volume) as (B, C, *size): the inverse of `patches`, without what completed the last ones."""
+    axes = len(patch)
+    h = h.reshape(len(h), *counts, -1, *patch)
+    h = h.permute(0, 1 + axes, *(n for i in range(axes) for n in (1 + i, 2 + axes + i)))
+    h = h.reshape(*h.shape[:2], *(n * p for n, p in zip(counts, patch)))
+    for axis, n in enumerate(size, start=2):
+        h = h.narrow(axis, 0, n)
+    return h

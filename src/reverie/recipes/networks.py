@@ -1,0 +1,49 @@
+"""The network that a shape calls for, on the machine people have."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import discover, nn
+from ..errors import ReverieError
+from ..nn.base import Backbone
+
+
+def network_for(shape: Sequence[int], text: str | None, conditions: Mapping[str, int]) -> dict[str, Any]:
+    """The description of a backbone for samples (C, *axes): of `text`, `name(option=value, ...)`, or chosen by size."""
+    if text is None:
+        name, options = "UNet", {"levels": list(levels_for(shape[1:])), "blocks": 2}
+    else:
+        name, options = read(text)
+    fixed = {"spatial": len(shape) - 1, "channels": shape[0], **conditions}
+    for key in options:
+        if key in fixed:
+            raise ReverieError(f"network option {key!r} follows from the data, where it is {fixed[key]}: leave it out")
+    return {"name": name, **fixed, **options}
+
+
+def levels_for(axes: Sequence[int]) -> tuple[int, ...]:
+    """Channels of each level, finest first, for a U-Net over axes of these lengths."""
+    longest = max(axes)
+    entries = 1
+    for n in axes:
+        entries *= n
+    if longest <= 8:
+        return (64, 128) if entries <= 64 else (32, 64)
+    if longest <= 16:
+        return (48, 96, 96)
+    return (32, 64, 128) if entries <= 40**2 else (32, 64, 96, 128)
+
+
+def read(text: str) -> tuple[str, dict[str, Any]]:
+    """The class and the options of `unet(levels=(64, 128))`. Raises ReverieError."""
+    name, _, rest = text.partition("(")
+    cls = discover.lookup("network", nn, Backbone, name.strip())  # type: ignore[type-abstract]
+    if not rest:
+        return cls.__name__, {}
+    try:
+        call = ast.parse(f"f({rest}", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return cls.__name__, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, AssertionError, RecursionError):
+        raise ReverieError(f"cannot read network {text!r}: write name(option=value, ...)") from None

@@ -1,0 +1,149 @@
+"""What a system is, and how one is read from a folder."""
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from .. import discover
+from ..errors import ReverieError
+from ..files import load_tensors, read_json, save_tensors, sha256, write_json
+
+FORMAT = 1
+"""Of model.json."""
+WEIGHTS = ("ema", "raw")
+
+
+@dataclass
+class Samples:
+    """What a system made: raw data (N, C, *axes), the values asked for, and what made each."""
+
+    raw: Tensor
+    values: dict[str, Tensor] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+    """What all samples have in common: sampler, steps, scale, seed, weights."""
+    index: list[int] = field(default_factory=list)
+    """Each sample's place in the stream of the seed: with it, one can be made again alone."""
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+
+class System(abc.ABC):
+    """Denoiser, codec, conditioner, modality and defaults; `describe` and `build` are inverse but for the weights."""
+
+    weights_hash: str = ""
+    """SHA-256 of the file that the weights came from, empty where there was none."""
+    about: dict[str, Any]
+    """What it was trained on and how, as plain data: name, data, licence, seen."""
+
+    @property
+    @abc.abstractmethod
+    def network(self) -> nn.Module:
+        """All that has weights, under the names they are saved by."""
+
+    @abc.abstractmethod
+    def generate(self, n: int = 16, *, seed: int = 0, **options: Any) -> Samples:
+        """n samples; sample i of a seed is the same whatever else is made with it."""
+
+    @abc.abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """The contents of model.json, less format and system."""
+
+    @classmethod
+    @abc.abstractmethod
+    def build(cls, description: Mapping[str, Any]) -> "System":
+        """A system with fresh weights. Raises ReverieError where the description is not one of ours."""
+
+    def save(self, folder: Path, **weights: Mapping[str, Tensor]) -> None:
+        """Writes model.json and weights/NAME.safetensors, `ema` and `raw` say; without any, the network's own as ema."""
+        folder = Path(folder)
+        for name, tensors in (weights or {"ema": self.network.state_dict()}).items():
+            save_tensors(folder / "weights" / f"{name}.safetensors", tensors)
+        write_json(folder / "model.json", {"format": FORMAT, "system": type(self).__name__, **self.describe()})
+
+
+def load(run: str | Path, weights: str = "ema", average: float | None = None) -> System:
+    """The system in a run folder, or of a model that ships with the package; with its averaged weights, or `raw` ones.
+
+    `average` is the length of an average to reconstruct from the run's snapshots, as a share of training. Loading runs
+    no code from the folder. Raises ReverieError where it holds none of our models.
+    """
+    return open_run(Path(run) if Path(run).is_dir() else shipped(str(run)), weights, average)
+
+
+def open_run(folder: Path, weights: str = "ema", average: float | None = None) -> System:
+    """`load` for a folder alone."""
+    from .. import systems
+
+    if not (folder / "model.json").is_file():
+        raise ReverieError(f"{folder} is not a run: it holds no model.json. `reverie train DATA --out RUN` makes one.")
+    description = read_json(folder / "model.json", limit=4 * 2**20)
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ReverieError(f"{folder / 'model.json'} is not of format {FORMAT}: another version of reverie wrote it")
+    name = description.pop("system", None)
+    description.pop("format")
+    cls = discover.lookup("system", systems, System, str(name))  # type: ignore[type-abstract]
+    path = folder / "weights" / f"{weights}.safetensors"
+    if average is None and not path.is_file():
+        known = ", ".join(sorted(one.stem for one in (folder / "weights").glob("*.safetensors"))) or "none"
+        raise ReverieError(f"{folder} has no weights called {weights!r}; it has: {known}")
+    system = cls.build(description)
+    if average is not None:
+        from ..training.averages import reconstruct
+
+        tensors = reconstruct(folder / "ema", average)
+        system.about["weights"] = f"average of length {average:g}"
+        system.weights_hash = ""
+    else:
+        tensors = load_tensors(path)
+        system.about["weights"] = weights
+        system.weights_hash = sha256(path)
+    fill(system.network, tensors, str(path))
+    return system
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Loads weights strictly. Raises ReverieError listing the missing, unexpected and misshapen tensors."""
+    own = module.state_dict()
+    faults = {
+        "missing": [name for name in own if name not in tensors],
+        "unexpected": [name for name in tensors if name not in own],
+        "misshapen": [
+            f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
+            for name in own
+            if name in tensors and own[name].shape != tensors[name].shape
+        ],
+    }
+    told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in faults.items() if names]
+    if told:
+        raise ReverieError(f"{source} does not fit the model: {'; '.join(told)}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ReverieError(f"{source} holds numbers that are not finite, in {name}")
+    module.load_state_dict(dict(tensors))
+
+
+def _some(names: Iterable[str], most: int = 4) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def shipped(name: str) -> Path:
+    """The folder of a model that ships with the package."""
+    from ..errors import unknown
+
+    root = Path(__file__).parent.parent / "models"
+    known = {path.name: path for path in sorted(root.glob("*")) if (path / "model.json").is_file()}
+    if Path(name).name != name or "/" in name:
+        raise ReverieError(f"{name} is not a run: there is no such folder")
+    if name not in known:
+        raise unknown("run", name, known, "A run is a folder that `reverie train` made, or the name of a shipped model.")
+    return known[name]
+
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many denoiser steps are done."""

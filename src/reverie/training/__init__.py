@@ -1,0 +1,1 @@
+"""Training: the loop, averages of weights, checkpoints and logs. It knows no modality."""
