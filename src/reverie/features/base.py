@@ -39,7 +39,9 @@ class Extractor(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def claims(cls, shape: tuple[int, ...], dataset: str | None = None) -> int:
-        """How well it fits samples of a shape (C, *) from a data set: 0 not at all, 1 as a last resort, up to 3."""
+        """How well it fits samples of a shape (C, *) from a data set: 0 not by itself, 1 as a last resort, 2 for its
+        kind of sample, 3 for that very data set, 4 where no network is needed.
+        """
 
     @classmethod
     @abstractmethod

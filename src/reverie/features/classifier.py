@@ -91,7 +91,7 @@ class Classifier(Extractor):
 
     @classmethod
     def claims(cls, shape: tuple[int, ...], dataset: str | None = None) -> int:
-        return 2 if dataset in cls.SHAPES and cls.SHAPES[dataset] == tuple(shape) else 0
+        return 3 if dataset in cls.SHAPES and cls.SHAPES[dataset] == tuple(shape) else 0
 
     @classmethod
     def build(cls, shape: tuple[int, ...], dataset: str | None = None) -> "Classifier":

@@ -142,9 +142,7 @@ class EfficientNetLite0(Extractor):
 
     @classmethod
     def claims(cls, shape: tuple[int, ...], dataset: str | None = None) -> int:
-        return (
-            2 if len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 16 and dataset != "fashion_mnist" else 0
-        )
+        return 2 if len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 16 else 0
 
     @classmethod
     def build(cls, shape: tuple[int, ...], dataset: str | None = None) -> "EfficientNetLite0":

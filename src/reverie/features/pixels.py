@@ -36,7 +36,7 @@ class Pixels(Extractor):
 
     @classmethod
     def claims(cls, shape: tuple[int, ...], dataset: str | None = None) -> int:
-        return 3 if math.prod(shape) <= cls.SMALL else 1
+        return 4 if math.prod(shape) <= cls.SMALL else 1
 
     @classmethod
     def build(cls, shape: tuple[int, ...], dataset: str | None = None) -> "Pixels":

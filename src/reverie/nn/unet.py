@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .attention import CrossAttention, SelfAttention
 from .base import Backbone, whole, wholes, zeroed
+from .convolutions import Convolution
 from .embeddings import Conditions
 
 
@@ -62,29 +63,28 @@ class UNet(Backbone):
         if len(attends) != len(levels):
             raise ValueError(f"attention has {len(attends)} entries for {len(levels)} levels")
         width = 4 * levels[0]
-        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[spatial - 1]
 
         def stage(inner: int, outer: int, attend: bool) -> Stage:
-            residual = Residual(conv, inner, outer, width, groups, adaptive, dropout)
+            residual = Residual(spatial, inner, outer, width, groups, adaptive, dropout)
             self_attention = SelfAttention(norm(outer, groups), head_size) if attend else None
             cross = Cross(norm(outer, groups), tokens, head_size) if attend and tokens else None
             return Stage(residual, self_attention, cross)
 
         self.conditions = Conditions(levels[0], width, classes, scalars, noise_scale)
-        self.stem = conv(channels, levels[0], 3, padding=1)
+        self.stem = Convolution(spatial, channels, levels[0])
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         now, left = levels[0], [levels[0]]
         for i, (outer, attend) in enumerate(zip(levels, attends)):
             stages = [stage(now if j == 0 else outer, outer, attend) for j in range(blocks)]
-            halve = Halve(conv, outer) if i + 1 < len(levels) else None
+            halve = Halve(spatial, outer) if i + 1 < len(levels) else None
             self.down.append(Level(stages, halve))
             now, left = outer, left + [outer] * (blocks + (halve is not None))
         self.middle = nn.ModuleList([stage(now, now, any(attends)), stage(now, now, False)])
         for i, (outer, attend) in reversed(list(enumerate(zip(levels, attends)))):
             stages = [stage((now if j == 0 else outer) + left.pop(), outer, attend) for j in range(blocks + 1)]
-            self.up.append(Level(stages, Double(conv, outer) if i > 0 else None))
+            self.up.append(Level(stages, Double(spatial, outer) if i > 0 else None))
             now = outer
-        self.norm, self.head = norm(now, groups), zeroed(conv(now, self.out_channels, 3, padding=1))
+        self.norm, self.head = norm(now, groups), zeroed(Convolution(spatial, now, self.out_channels))
         self.attention_widths = {m.norm.num_channels for m in self.modules() if isinstance(m, SelfAttention)}
 
     def forward(self, x, c_noise, *, label=None, scalars=None, tokens=None, tokens_mask=None):
@@ -141,14 +141,14 @@ class Residual(nn.Module):
     """
 
     def __init__(
-        self, conv: type, inner: int, outer: int, width: int, groups: int, adaptive: bool, dropout: float
+        self, spatial: int, inner: int, outer: int, width: int, groups: int, adaptive: bool, dropout: float
     ) -> None:
         super().__init__()
         self.adaptive = adaptive
-        self.norm_1, self.conv_1 = norm(inner, groups), conv(inner, outer, 3, padding=1)
+        self.norm_1, self.conv_1 = norm(inner, groups), Convolution(spatial, inner, outer)
         self.modulation = nn.Linear(width, 2 * outer if adaptive else outer)
-        self.norm_2, self.conv_2 = norm(outer, groups), zeroed(conv(outer, outer, 3, padding=1))
-        self.skip = conv(inner, outer, 1) if inner != outer else nn.Identity()
+        self.norm_2, self.conv_2 = norm(outer, groups), zeroed(Convolution(spatial, outer, outer))
+        self.skip = Convolution(spatial, inner, outer, size=1) if inner != outer else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, said: Tensor) -> Tensor:
@@ -187,9 +187,9 @@ class Cross(nn.Module):
 class Halve(nn.Module):
     """Half as many positions an axis, rounded up."""
 
-    def __init__(self, conv: type, width: int) -> None:
+    def __init__(self, spatial: int, width: int) -> None:
         super().__init__()
-        self.conv = conv(width, width, 3, stride=2, padding=1)
+        self.conv = Convolution(spatial, width, width, stride=2)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.conv(h)
@@ -198,9 +198,9 @@ class Halve(nn.Module):
 class Double(nn.Module):
     """Every position twice, up to the size asked for, then a convolution."""
 
-    def __init__(self, conv: type, width: int) -> None:
+    def __init__(self, spatial: int, width: int) -> None:
         super().__init__()
-        self.conv = conv(width, width, 3, padding=1)
+        self.conv = Convolution(spatial, width, width)
 
     def forward(self, h: Tensor, size: Sequence[int]) -> Tensor:
         return self.conv(doubled(h, size))
