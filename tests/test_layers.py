@@ -43,8 +43,8 @@ def climbs(source, here):
     return [
         there
         for there in imported(source, here)
-        if there != own and there in ROWS and (ROWS[there] > ROWS[own] or ROWS[there] == ROWS[own] > 0)
-        or there != own and own in ALONE and there in ROWS and there not in ALONE[own]
+        if (there != own and there in ROWS and (ROWS[there] > ROWS[own] or ROWS[there] == ROWS[own] > 0))
+        or (there != own and own in ALONE and there in ROWS and there not in ALONE[own])
     ]
 
 
@@ -77,7 +77,9 @@ def calls_of_torch_load(tree):
     return [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "load") and "torch" in ast.unparse(node.func)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("torch.load", "load")
+        and "torch" in ast.unparse(node.func)
     ]
 
 
@@ -103,6 +105,10 @@ def test_pickle_is_never_imported_and_torch_load_stands_in_one_place_with_weight
 
 
 def test_accelerate_is_imported_by_training_alone():
-    users = {path.relative_to(ROOT).parts[0] for path in ROOT.rglob("*.py") if "accelerate" in path.read_text().split()
-             and any("import" in line for line in path.read_text().splitlines() if "accelerate" in line.split())}
+    users = {
+        path.relative_to(ROOT).parts[0]
+        for path in ROOT.rglob("*.py")
+        if "accelerate" in path.read_text().split()
+        and any("import" in line for line in path.read_text().splitlines() if "accelerate" in line.split())
+    }
     assert users <= {"training"}

@@ -46,8 +46,11 @@ def variants(package: ModuleType, base: type[T], *parts: Any) -> list[T]:
 
     `parts` are what the instances are built around: for guidance, a strong denoiser and a weak one.
     """
-    classes = discover(package, base).values()
-    return [one for cls in classes for one in (cls.variants(*parts) if hasattr(cls, "variants") else [cls(*parts)])]
+    found: list[T] = []
+    for cls in discover(package, base).values():
+        own = getattr(cls, "variants", None)
+        found += own(*parts) if own else [cls(*parts)]
+    return found
 
 
 def lookup(kind: str, package: ModuleType, base: type[T], name: str) -> type[T]:
@@ -81,7 +84,9 @@ def parse(kind: str, package: ModuleType, base: type[T], text: str) -> T:
 def describe(value: Any) -> Any:
     """A frozen value as plain data, {"name": class, field: value, ...}: the inverse of `construct`."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"name": type(value).__name__} | {f.name: describe(getattr(value, f.name)) for f in fields(value) if f.init}
+        return {"name": type(value).__name__} | {
+            f.name: describe(getattr(value, f.name)) for f in fields(value) if f.init
+        }
     if isinstance(value, (list, tuple)):
         return [describe(one) for one in value]
     if isinstance(value, Mapping):
@@ -158,6 +163,10 @@ def install_command(module: str) -> str:
     for requirement in metadata.requires("reverie") or []:
         name, _, marker = requirement.partition(";")
         extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
-        if extra and extra[1] not in ("dev", "bench", "docs") and _plain(re.split(r"[<>=!~\[ ]", name)[0]) == _plain(distribution):
+        if (
+            extra
+            and extra[1] not in ("dev", "bench", "docs")
+            and _plain(re.split(r"[<>=!~\[ ]", name)[0]) == _plain(distribution)
+        ):
             return f"pip install 'reverie[{extra[1]}]'"
     return f"pip install {distribution}"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from truth import SAMPLERS, two_classes
 
 from reverie import guidance
 from reverie.core import grids
@@ -10,10 +11,7 @@ from reverie.core.denoisers import Denoiser, Preconditioned
 from reverie.core.noise import Seeded
 from reverie.core.schedules import Cosine
 from reverie.discover import variants
-from reverie.guidance.extrapolation import Extrapolated
-from reverie.samplers.base import Sampler, Watched
-
-from truth import SAMPLERS, two_classes
+from reverie.samplers.base import Watched
 
 B = 4
 LABEL = torch.eye(2)[torch.tensor([0, 1, 1, 0])]

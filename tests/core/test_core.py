@@ -7,21 +7,42 @@ from copy import copy
 import pytest
 import torch
 from torch import nn
+from truth import SCHEDULES, gaussian, levels, two_bumps
 
 from reverie.core import grids, parameterizations
 from reverie.core.denoisers import Estimate, Preconditioned
 from reverie.core.grids import Grid
 from reverie.core.noise import Brownian, Centred, Seeded
 from reverie.core.oracles import Mixture, Normal
-from reverie.core.parameterizations import Clean, Flow, Index, Karras, LogSNR, Noise, Parameterization, Score, Velocity, convert
+from reverie.core.parameterizations import (
+    Clean,
+    Flow,
+    Index,
+    Karras,
+    LogSNR,
+    Noise,
+    Parameterization,
+    Score,
+    Velocity,
+    convert,
+)
 from reverie.core.processes import Gaussian
-from reverie.core.schedules import VE, Cosine, CosineBetas, LinearVP, ScaledLinearBetas, LinearBetas, Rectified, Shifted, Tabulated, ZeroTerminalSNR
+from reverie.core.schedules import (
+    VE,
+    Cosine,
+    CosineBetas,
+    LinearBetas,
+    LinearVP,
+    Rectified,
+    ScaledLinearBetas,
+    Shifted,
+    Tabulated,
+    ZeroTerminalSNR,
+)
 from reverie.core.spaces import Space
 from reverie.discover import variants
 from reverie.samplers.ddim import DDIM
 from reverie.samplers.heun import Heun
-
-from truth import SCHEDULES, gaussian, levels, two_bumps
 
 PARAMETERIZATIONS = variants(parameterizations, Parameterization)
 GRIDS = variants(grids, Grid)
@@ -164,7 +185,9 @@ def test_a_shift_multiplies_the_noise_and_stays_on_the_curve():
 
 def test_betas_of_other_tables_are_the_published_ones():
     first_and_last = lambda schedule: 1 / (1 + (-schedule.log_snrs()[[0, -1]]).exp())  # alpha^2
-    torch.testing.assert_close(first_and_last(CosineBetas(1000))[0].item(), 1 - 4.128422482196914e-05, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        first_and_last(CosineBetas(1000))[0].item(), 1 - 4.128422482196914e-05, rtol=0, atol=1e-12
+    )
     assert first_and_last(ScaledLinearBetas())[0].item() == pytest.approx(1 - 0.00085)
     assert first_and_last(ScaledLinearBetas())[1].item() == pytest.approx(0.0047, abs=5e-5)
     assert LinearVP()(1.0)[0].item() == pytest.approx(math.exp(-(20 - 0.1) / 4 - 0.05))

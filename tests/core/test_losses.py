@@ -5,22 +5,20 @@ import math
 import pytest
 import torch
 from torch import nn
+from truth import gaussian
 
-from reverie.core import grids, parameterizations
+from reverie.core import densities, grids, parameterizations, weights
 from reverie.core.denoisers import Denoiser, Estimate, Preconditioned
-from reverie.core import densities, weights
 from reverie.core.densities import Density, LogNormal, Stratified, Uniform
-from reverie.core.losses import DenoisingLoss, HybridLoss, Uncertainty, VariationalLoss
-from reverie.core.weights import Karras, MinSNR, Weight
-from reverie.core.noise import Seeded
-from reverie.core.schedules import VE, Cosine, Rectified
 from reverie.core.likelihood import gaussian_kl, quantized_log_likelihood
+from reverie.core.losses import DenoisingLoss, HybridLoss, Uncertainty, VariationalLoss
+from reverie.core.noise import Seeded
 from reverie.core.processes import Gaussian
+from reverie.core.schedules import VE, Cosine, Rectified
 from reverie.core.spaces import Space
+from reverie.core.weights import Karras, MinSNR, Weight
 from reverie.discover import variants
 from reverie.samplers.dpmpp_2m import DPMpp2M
-
-from truth import gaussian
 
 
 class Net(nn.Module):

@@ -1,12 +1,11 @@
 """Guidance against its formulas."""
 
 import torch
+from truth import two_classes
 
 from reverie.core.denoisers import Denoiser, Estimate
 from reverie.core.schedules import Cosine
 from reverie.guidance.extrapolation import Extrapolated
-
-from truth import two_classes
 
 D = two_classes(Cosine())
 STRONG, WEAK = D.given(weights=torch.tensor([0.0, 1.0])), D

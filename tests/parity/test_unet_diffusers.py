@@ -84,7 +84,9 @@ def test_what_the_layout_lacks_is_refused_by_name(change, says):
         unet_config(theirs)
 
 
-@pytest.mark.parametrize("config", [dict(spatial=3), dict(tokens=4), dict(scalars=2), dict(levels=(40, 64)), dict(levels=(32, 32, 64))])
+@pytest.mark.parametrize(
+    "config", [dict(spatial=3), dict(tokens=4), dict(scalars=2), dict(levels=(40, 64)), dict(levels=(32, 32, 64))]
+)
 def test_what_they_lack_is_refused(config):
     with torch.device("meta"), pytest.raises(ValueError, match="UNet2DModel has no"):
         diffusers_config(UNet(**config))

@@ -41,7 +41,7 @@ def whole(tmp_path_factory):
 def test_a_run_is_a_folder_that_describes_itself(whole):
     names = {path.name for path in whole.iterdir()}
     assert names >= {"model.json", "recipe.json", "weights", "ema", "checkpoints", "samples", "log.jsonl", "README.md"}
-    assert not [path for path in whole.rglob(".*")]
+    assert not list(whole.rglob(".*"))
     reports = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert reports[-1]["seen"] == 640 and reports[-1]["loss"] < reports[0]["loss"]
     for text in [(whole / name).read_text() for name in ("model.json", "recipe.json", "README.md")]:
@@ -57,7 +57,10 @@ def test_the_same_recipe_gives_the_same_bytes(whole, tmp_path):
 
 def test_killed_anywhere_it_resumes_to_the_same_bytes(whole, tmp_path):
     run = tmp_path / "killed"
-    code = f"from reverie.recipes.digits import Digits; from pathlib import Path; import torch; torch.set_num_threads(1); {SMALL!r}.run(Path({str(run)!r}))"
+    code = (
+        "from pathlib import Path; import torch; from reverie.recipes.digits import Digits; "
+        f"torch.set_num_threads(1); {SMALL!r}.run(Path({str(run)!r}))"
+    )
     for checkpoint, delay in ((1, 0.0), (2, 0.35)):
         resume = [sys.executable, "-m", "reverie", "train", "--resume", str(run)]
         command = resume if run.exists() else [sys.executable, "-c", code]
@@ -75,7 +78,7 @@ def test_killed_anywhere_it_resumes_to_the_same_bytes(whole, tmp_path):
     ours, truth = contents(run), contents(whole)
     assert ours.keys() == truth.keys()
     assert [name for name in truth if ours[name] != truth[name]] == []
-    assert not [path for path in run.rglob("*.tmp")]
+    assert not list(run.rglob("*.tmp"))
 
 
 def test_a_batch_is_a_function_of_its_places_alone():

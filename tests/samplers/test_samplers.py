@@ -4,20 +4,19 @@ import math
 
 import pytest
 import torch
+from truth import SAMPLERS, SCHEDULES, gaussian, levels, two_bumps
 
 from reverie.core import grids
 from reverie.core.denoisers import Denoiser, Estimate
-from reverie.core.oracles import Normal
 from reverie.core.noise import Brownian, Seeded
-from reverie.core.schedules import VE, Cosine, Rectified
+from reverie.core.oracles import Normal
 from reverie.core.processes import Gaussian
+from reverie.core.schedules import VE, Cosine, Rectified
 from reverie.samplers.churn import EVERYWHERE, churned
 from reverie.samplers.ddim import DDIM
 from reverie.samplers.ddpm import DDPM
 from reverie.samplers.dpmpp_2m import DPMpp2M
 from reverie.samplers.heun import Heun
-
-from truth import SAMPLERS, SCHEDULES, gaussian, levels, two_bumps
 
 each_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)

@@ -35,7 +35,7 @@ def test_a_step_is_gradient_descent_and_counts_samples():
     loss = (truth * x - 1).square().mean()
     (gradient,) = torch.autograd.grad(loss, truth)
     torch.testing.assert_close(w, truth.detach() - 0.1 * gradient)
-    assert (done[0].count, done[0].before, done[0].seen) == (1, 0, 4)
+    assert (done[0].updates, done[0].before, done[0].seen) == (1, 0, 4)
     assert done[0].losses[0] == pytest.approx(loss.item())
     assert done[0].grad_norm == pytest.approx(gradient.norm().item())
 

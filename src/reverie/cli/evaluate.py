@@ -15,7 +15,7 @@ from .sampling import bar, chosen, opened, sampling_options
 @sampling_options
 @click.option("-n", "--count", type=int, default=1000, show_default=True, help="samples to make and measure")
 @click.option("--metric", multiple=True, help="frechet, kernel, ...; all that apply by default")
-@click.option("--extractor", help="of features: pixels, classifier, efficientnet, inception; chosen by the data")
+@click.option("--extractor", help="of features: pixels, classifier, efficientnet_lite0, inception; chosen by the data")
 @click.option("--ladder", is_flag=True, help="also measure real data, untouched and slightly spoiled, to compare with")
 @click.option("--data", type=click.Path(), help="where the data of the run are now")
 @click.option("--out", type=click.Path(path_type=Path), help="the result file; beside the run by default")

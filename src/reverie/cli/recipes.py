@@ -12,7 +12,7 @@ from .train import spoken
 @click.command("recipes")
 def command() -> None:
     """List what `reverie train` knows by name; `reverie train NAME --help` lists the options of one."""
-    for name, cls in discover.discover(recipes, Recipe).items():  # type: ignore[type-abstract]
+    for name, cls in discover.discover(recipes, Recipe).items():
         click.echo(f"{spoken(name):<16} {(inspect.getdoc(cls) or '').splitlines()[0]}")
     for file, install in discover.missing(recipes).items():
         click.echo(f"{file:<16} needs: {install}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from .. import __version__, files
 from ..errors import ReverieError
@@ -29,7 +30,8 @@ def command(count: int, index: tuple[int, ...], label: tuple[str, ...], columns:
         raise ReverieError(f"ask for one sample or more, not {count}")
     rows = list(index) or list(range(count))
     out = out or fresh(Path("samples"), f"{name}-seed{options['seed']}")
-    made, shown = [], []
+    made: list[dict[str, Any]] = []
+    shown: list[torch.Tensor] = []
     with files.staged(out) as stage, bar("sampling") as progress:
         task = progress.add_task("", total=1.0)
         for part in system.batches(index=rows, condition=condition(label), **chosen(options),
@@ -41,8 +43,6 @@ def command(count: int, index: tuple[int, ...], label: tuple[str, ...], columns:
                 system.modality.save(one[None], stage, start=entry["index"], info={"reverie": entry})
             made += each
             shown += list(part.raw[: max(0, 400 - len(shown))])
-        import torch
-
         picture = system.modality.show(torch.stack(shown), columns or grid_columns(system, len(shown)))
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")

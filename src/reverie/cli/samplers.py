@@ -11,7 +11,7 @@ from ..samplers.base import Sampler
 @click.command("samplers")
 def command() -> None:
     """List what --sampler knows by name, with the order of convergence, options, and what it is."""
-    for name, cls in discover.discover(samplers, Sampler).items():  # type: ignore[type-abstract]
+    for name, cls in discover.discover(samplers, Sampler).items():
         default = cls()
         options = repr(default)[len(name) + 1 : -1]
         kind = f"order {default.order}, {'stochastic' if default.stochastic else 'deterministic'}"

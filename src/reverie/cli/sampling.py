@@ -1,6 +1,7 @@
 """The options that choose how samples are made, shared by the commands that make some."""
 
 import ast
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from ..errors import ReverieError
 from ..samplers.base import Sampler
 from ..systems.base import System, load
 
-OPTIONS = [
+OPTIONS: list[Callable[..., Any]] = [
     click.argument("run"),
-    click.option("--seed", type=int, default=0, show_default=True, help="of the noise; sample i of a seed is always the same"),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="of the noise; sample i of a seed is always the same"
+    ),
     click.option("--sampler", help="such as heun or 'ddim(eta=1.0)'; `reverie samplers` lists them"),
     click.option("--sample-steps", type=int, help="steps of the sampler"),
     click.option("--grid", help="where the steps are: karras, uniform, logsnr, ..., or 'karras(sigma_min=0.01)'"),
@@ -24,11 +27,13 @@ OPTIONS = [
     click.option("--dtype", help="float32 or bfloat16"),
     click.option("--batch", type=int, default=64, show_default=True, help="samples at a time"),
     click.option("--weights", default="ema", show_default=True, help="ema or raw"),
-    click.option("--average", type=float, help="length of an average of the weights to reconstruct, as a share of training"),
+    click.option(
+        "--average", type=float, help="length of an average of the weights to reconstruct, as a share of training"
+    ),
 ]
 
 
-def sampling_options(function: Callable[..., None]) -> Callable[..., None]:
+def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(OPTIONS):
         function = option(function)
     return function
@@ -54,8 +59,8 @@ def chosen(options: dict[str, Any]) -> dict[str, Any]:
     for key in ("run", "weights", "average"):
         options.pop(key, None)
     return options | {
-        "sampler": discover.parse("sampler", samplers, Sampler, sampler) if sampler else None,  # type: ignore[type-abstract]
-        "grid": discover.parse("grid", grids, Grid, grid) if grid else None,  # type: ignore[type-abstract]
+        "sampler": discover.parse("sampler", samplers, Sampler, sampler) if sampler else None,
+        "grid": discover.parse("grid", grids, Grid, grid) if grid else None,
     }
 
 
@@ -81,4 +86,4 @@ def bar(total_hint: str) -> Any:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(TextColumn(total_hint), BarColumn(), TimeRemainingColumn(), transient=True,
-                    disable=not click.get_text_stream("stderr").isatty())  # fmt: skip
+                    disable=not sys.stderr.isatty())  # fmt: skip

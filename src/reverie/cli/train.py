@@ -18,15 +18,15 @@ class Train(click.Group):
     """A recipe by name, or a path: a folder or a file of that name wins, and is said."""
 
     def list_commands(self, ctx):
-        return [spoken(name) for name in discover.discover(recipes, Recipe)]  # type: ignore[type-abstract]
+        return [spoken(name) for name in discover.discover(recipes, Recipe)]
 
     def get_command(self, ctx, cmd_name):
-        known = {spoken(name): cls for name, cls in discover.discover(recipes, Recipe).items()}  # type: ignore[type-abstract]
+        known = {spoken(name): cls for name, cls in discover.discover(recipes, Recipe).items()}
         path = Path(cmd_name).expanduser()
         if path.exists():
             if cmd_name in known:
                 click.echo(f"{cmd_name} is a path here, and is used; the recipe of that name is not", err=True)
-            cls = discover.lookup("recipe", recipes, Recipe, "Folder" if claims_pictures(path) else "Arrays")  # type: ignore[type-abstract]
+            cls = discover.lookup("recipe", recipes, Recipe, "Folder" if claims_pictures(path) else "Arrays")
             return command_of(cls, cmd_name, str(path))
         if cmd_name in known:
             return command_of(known[cmd_name], cmd_name, None)
@@ -92,7 +92,7 @@ def go_on(folder: Path) -> None:
         raise ReverieError(f"{folder} is not a run that can go on: it holds no recipe.json")
     settled = files.read_json(folder / "recipe.json")
     local = files.read_json(folder / "local.json") if (folder / "local.json").exists() else {}
-    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))  # type: ignore[type-abstract]
+    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))
     known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
     for key in settled.get("options", {}):
         if key not in known:

@@ -139,7 +139,7 @@ class Resampled(Grid):
     repeats: int = 10
 
     @property
-    def steps(self) -> int:  # type: ignore[override]
+    def steps(self) -> int:
         return self.grid.steps
 
     def times(self, schedule):

@@ -28,7 +28,8 @@ class DenoisingLoss(nn.Module):
         uncertainty: "Uncertainty | None" = None,
     ) -> None:
         super().__init__()
-        self.denoiser, self.weight, self.density, self.uncertainty = denoiser, weight, density, uncertainty
+        self.denoiser, self.weight, self.density = denoiser, weight, density
+        self.uncertainty: Uncertainty | None = uncertainty
 
     def forward(self, x: Tensor, noise: Noise, space: Space = Space(), **cond: Tensor) -> Tensor:
         """The mean loss of clean samples x (B, *); a scalar."""
@@ -38,13 +39,16 @@ class DenoisingLoss(nn.Module):
         (weight,) = onto(x, self.weight(*schedule(t)))
         loss = space.mean(weight * (self.denoiser(x_t, t, **cond).x_hat - x) ** 2)
         if self.uncertainty is not None:
-            u = self.uncertainty(schedule.log_snr(t).clamp(-20, 20).to(x.device, torch.float32) / 8)
+            u: Tensor = self.uncertainty(schedule.log_snr(t).clamp(-20, 20).to(x.device, torch.float32) / 8)
             loss = loss * (-u).exp() + u
         return loss.mean()
 
 
 class Uncertainty(nn.Module):
     """The log-variance of the loss at a noise level: a linear map of fixed random Fourier features, zero at first."""
+
+    frequency: Tensor
+    phase: Tensor
 
     def __init__(self, features: int = 64, seed: int = 0) -> None:
         super().__init__()

@@ -95,7 +95,7 @@ class Brownian:
         return min((alpha_t**2 / (alpha_t**2 + sigma_t**2)).item(), 1 - 2.0**-self.depth)
 
     def _bridge(self, u: float, shape: torch.Size) -> Tensor:
-        return torch.stack([sum(self._bumps(seed, u, shape)) for seed in self.seeds])
+        return torch.stack([torch.stack(list(self._bumps(seed, u, shape))).sum(0) for seed in self.seeds])
 
     def _bumps(self, seed: int, u: float, shape: torch.Size) -> Iterable[Tensor]:
         for level in range(self.depth):

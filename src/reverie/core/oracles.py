@@ -10,7 +10,7 @@ from .schedules import Schedule, onto
 class Normal(Denoiser):
     """x ~ N(m, C), any covariance C = U diag(l) U^T; x_t (..., D).
 
-        x_hat = m + U diag(alpha_t l / (alpha_t^2 l + sigma_t^2)) U^T (x_t - alpha_t m)
+    x_hat = m + U diag(alpha_t l / (alpha_t^2 l + sigma_t^2)) U^T (x_t - alpha_t m)
     """
 
     def __init__(self, schedule: Schedule, mean: Tensor, covariance: Tensor) -> None:

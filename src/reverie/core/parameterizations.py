@@ -1,6 +1,6 @@
 """What a network outputs, and how it is told the noise.
 
-    x_hat = c_skip x_t + c_out F(c_in x_t, c_noise)          Karras et al. 2022, https://arxiv.org/abs/2206.00364
+x_hat = c_skip x_t + c_out F(c_in x_t, c_noise)          Karras et al. 2022, https://arxiv.org/abs/2206.00364
 """
 
 import abc

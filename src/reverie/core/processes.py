@@ -28,7 +28,7 @@ class Gaussian:
     def posterior(self, x_t: Tensor, x: Tensor, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(x_s | x_t, x), s < t. With r^2 = snr_t / snr_s:
 
-            mean = alpha_s x + sigma_s r (x_t - alpha_t x) / sigma_t,    std = sigma_s sqrt(1 - r^2)
+        mean = alpha_s x + sigma_s r (x_t - alpha_t x) / sigma_t,    std = sigma_s sqrt(1 - r^2)
         """
         (alpha_s, sigma_s), (alpha_t, sigma_t) = self.schedule(s), self.schedule(t)
         r = alpha_t / alpha_s * sigma_s / sigma_t

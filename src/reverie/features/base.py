@@ -76,8 +76,8 @@ def choose(shape: tuple[int, ...], dataset: str | None = None, name: str | None 
     """The extractor of that name, or the one that claims samples of a shape (C, *) from a data set most strongly."""
     package = import_module(__package__)
     if name is not None:
-        return lookup("extractor", package, Extractor, name).build(shape, dataset)  # type: ignore[type-abstract]
-    known = discover(package, Extractor).values()  # type: ignore[type-abstract]
+        return lookup("extractor", package, Extractor, name).build(shape, dataset)
+    known = discover(package, Extractor).values()
     return max(known, key=lambda cls: cls.claims(shape, dataset)).build(shape, dataset)
 
 

@@ -53,5 +53,5 @@ def together(one: Denoiser, other: Denoiser, x_t: Tensor, t: Tensor, **cond: Ten
         return one(x_t, t, **cond), other(x_t, t, **cond)
     twice = torch.cat([t, t]) if t.ndim and len(t) == n > 1 else t
     both = one.denoiser(torch.cat([x_t, x_t]), twice, **{k: torch.cat([v, b[k]]) for k, v in a.items()})
-    halves = [(None, None) if part is None else part.chunk(2) for part in both]
-    return Estimate(*(half[0] for half in halves)), Estimate(*(half[1] for half in halves))
+    one_hat, other_hat = (Estimate(*[None if part is None else part.chunk(2)[i] for part in both]) for i in (0, 1))  # type: ignore[arg-type]
+    return one_hat, other_hat

@@ -70,7 +70,7 @@ def evaluate(
         x = replace(x, predicted=classifier.labels(x.need("raw", "a classifier"), batch))
     if metrics is None:
         has = {"features", "raw"} | ({"train"} if known else set()) | ({"asked"} if x.predicted is not None else set())
-        every = variants(import_module(__package__), Metric)  # type: ignore[type-abstract]
+        every = variants(import_module(__package__), Metric)
         metrics = [metric for metric in every if has.issuperset(metric.needs)]
     used = {need for metric in metrics for need in metric.needs}
     if "features" in used or any(getattr(metric, "space", "") == "features" for metric in metrics):

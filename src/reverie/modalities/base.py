@@ -64,7 +64,7 @@ def claiming(path: Path) -> Modality:
     path = Path(path)
     if not path.exists():
         raise ReverieError(f"{path} does not exist")
-    known = discover.discover(modalities, Modality).values()  # type: ignore[type-abstract]
+    known = discover.discover(modalities, Modality).values()
     for cls in known:
         if cls.claims(path):
             return cls()

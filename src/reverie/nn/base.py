@@ -90,7 +90,11 @@ class Backbone(nn.Module, abc.ABC):
         if c_noise.shape != x.shape[:1]:
             raise ValueError(f"c_noise has shape {tuple(c_noise.shape)}, but the batch of x is {x.shape[0]}")
         given = {"label": label, "scalars": scalars, "tokens": tokens}
-        built = {"label": ("classes", self.classes), "scalars": ("scalars", self.scalars), "tokens": ("tokens", self.tokens)}
+        built = {
+            "label": ("classes", self.classes),
+            "scalars": ("scalars", self.scalars),
+            "tokens": ("tokens", self.tokens),
+        }
         for name, (argument, width) in built.items():
             condition = given[name]
             if condition is None and width:
@@ -100,8 +104,14 @@ class Backbone(nn.Module, abc.ABC):
             if condition is not None:
                 shape = {"label": "(B,)", "scalars": f"(B, {width})", "tokens": f"(B, L, {width})"}[name]
                 wrong_width = name != "label" and condition.shape[-1] != width
-                if condition.ndim != shape.count(",") + (name != "label") or condition.shape[0] != x.shape[0] or wrong_width:
-                    raise ValueError(f"{name} has shape {tuple(condition.shape)}, but should be {shape}, B = {x.shape[0]}")
+                if (
+                    condition.ndim != shape.count(",") + (name != "label")
+                    or condition.shape[0] != x.shape[0]
+                    or wrong_width
+                ):
+                    raise ValueError(
+                        f"{name} has shape {tuple(condition.shape)}, but should be {shape}, B = {x.shape[0]}"
+                    )
         if tokens_mask is not None and (tokens is None or tokens_mask.shape != tokens.shape[:2]):
             raise ValueError("tokens_mask should be (B, L), beside tokens (B, L, D)")
 

@@ -80,7 +80,7 @@ class DiT(Backbone):
 class Block(nn.Module):
     """Attention, then an MLP, each scaled, shifted and gated by the condition vector; the identity at first.
 
-        h <- h + gate attention((1 + scale) norm(h) + shift),  h <- h + gate' mlp((1 + scale') norm(h) + shift')
+    h <- h + gate attention((1 + scale) norm(h) + shift),  h <- h + gate' mlp((1 + scale') norm(h) + shift')
     """
 
     def __init__(self, width: int, heads: int, hidden: int, tokens: int, dropout: float) -> None:

@@ -34,7 +34,7 @@ class Conditions(nn.Module):
 
     def forward(self, c_noise: Tensor, label: Tensor | None, scalars: Tensor | None) -> Tensor:
         """c_noise (B,), label (B,), scalars (B, S) -> (B, width)."""
-        dtype = self.noise[0].weight.dtype
+        dtype = next(self.noise.parameters()).dtype
         vector = self.noise(sinusoid(self.noise_scale * c_noise.float(), self.features).to(dtype))
         if self.label is not None:
             vector = vector + self.label(label)

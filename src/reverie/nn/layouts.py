@@ -56,7 +56,7 @@ def renamed(state: Mapping[str, Tensor], layers: Iterable[tuple[str, str]]) -> d
         for pattern, after in table:
             if match := pattern.fullmatch(layer):
                 numbers = iter(match.groups())
-                return re.sub("#", lambda _: next(numbers), after) + "." + parameter
+                return re.sub("#", lambda _: next(numbers), after) + "." + parameter  # noqa: B023
         raise ValueError(f"{key} has no counterpart in the layout that UNet and UNet2DModel share")
 
     return {name(key): tensor for key, tensor in state.items()}

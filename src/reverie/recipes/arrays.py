@@ -14,7 +14,9 @@ class Arrays(Generation):
     """Your own array (N, C, ...) of one to three axes: signals, fields, volumes; .npy, .npz or a folder of .npy."""
 
     data: str = ""
-    minutes: float | None = option(10.0, "train for about this long; the samples it amounts to are measured at the start")
+    minutes: float | None = option(
+        10.0, "train for about this long; the samples it amounts to are measured at the start"
+    )
 
     def dataset(self):
         if not Path(self.data).exists():

@@ -12,7 +12,9 @@ class Digits(Generation):
     """Handwritten digits, 8 x 8, by class: minutes to a good model, on any machine."""
 
     data: str = "digits"
-    minutes: float | None = option(2.5, "train for about this long; the samples it amounts to are measured at the start")
+    minutes: float | None = option(
+        2.5, "train for about this long; the samples it amounts to are measured at the start"
+    )
 
     def dataset(self):
         return builtin.load("digits")

@@ -43,7 +43,7 @@ def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
     """
     folder = Path(run) if Path(run).is_dir() else shipped(run)
     settled = files.read_json(folder / "recipe.json")
-    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))  # type: ignore[type-abstract]
+    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))
     local = files.read_json(folder / "local.json") if (folder / "local.json").exists() else {}
     default = next((f.default for f in fields(cls) if f.name == "data"), "")  # type: ignore[arg-type]
     place = where or local.get("data") or default
@@ -73,7 +73,7 @@ def evaluate_run(
         raise ReverieError(f"figures need two samples or more, not {n}")
     assert data.test is not None
     test = data.test
-    chosen = [discover.parse("metric", metrics, Metric, name) for name in names] or None  # type: ignore[type-abstract]
+    chosen = [discover.parse("metric", metrics, Metric, name) for name in names] or None
     eyes: Extractor = choose(data.shape, data.name, extractor)
     judge = Classifier(data.name) if Classifier.claims(data.shape, data.name) else None
     rows = torch.arange(n) % len(test)
@@ -85,7 +85,7 @@ def evaluate_run(
     result.warnings.extend(notes)
     steps: dict[str, Result] = {}
     if rungs:
-        used = [discover.construct("metric", metrics, Metric, f.metric) for f in result.figures.values()]  # type: ignore[type-abstract]
+        used = [discover.construct("metric", metrics, Metric, f.metric) for f in result.figures.values()]
         some = [metric for metric in dict.fromkeys(used) if "features" in metric.needs]
         steps = ladder(test.raw, data.raw, n, metrics=some, extractor=eyes, dataset=data.name)
     made = {"version": __version__, "weights": {"name": system.about.get("weights"), "sha256": system.weights_hash},

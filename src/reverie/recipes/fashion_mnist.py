@@ -12,7 +12,9 @@ class FashionMNIST(Generation):
     """Pictures of clothes, 28 x 28, by class."""
 
     data: str = "fashion_mnist"
-    minutes: float | None = option(30.0, "train for about this long; the samples it amounts to are measured at the start")
+    minutes: float | None = option(
+        30.0, "train for about this long; the samples it amounts to are measured at the start"
+    )
 
     def dataset(self):
         return builtin.load("fashion_mnist")

@@ -14,7 +14,9 @@ class Folder(Generation):
     """Your own folder of pictures; subfolders, where there are any, are classes."""
 
     data: str = ""
-    minutes: float | None = option(10.0, "train for about this long; the samples it amounts to are measured at the start")
+    minutes: float | None = option(
+        10.0, "train for about this long; the samples it amounts to are measured at the start"
+    )
     size: int | None = option(None, "pixels of a side; chosen by the pictures")
 
     def dataset(self):

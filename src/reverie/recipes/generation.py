@@ -3,7 +3,6 @@
 import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +25,8 @@ from ..data.base import Dataset
 from ..data.order import which
 from ..errors import ReverieError
 from ..modalities.arrays import Arrays
-from ..modalities.images import Images
 from ..modalities.base import Modality
+from ..modalities.images import Images
 from ..samplers.dpmpp_2m import DPMpp2M
 from ..systems.diffusion import Defaults, Diffusion, build_backbone
 from ..training.loop import seeded
@@ -40,7 +39,9 @@ from .running import train_run
 class Generation(Recipe, abc.ABC):
     """The options of training; what is None is chosen, once, and written into the run's recipe.json."""
 
-    minutes: float | None = option(None, "train for about this long; the samples it amounts to are measured at the start")
+    minutes: float | None = option(
+        None, "train for about this long; the samples it amounts to are measured at the start"
+    )
     samples: int | None = option(None, "train until this many samples were seen, whatever the minutes")
     seed: int = option(0, "of weights, order and noise")
     batch: int = option(128, "samples an update")
@@ -86,10 +87,10 @@ class Generation(Recipe, abc.ABC):
             raise ReverieError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
         if not 0 <= self.dropout < 1:
             raise ReverieError(f"dropout is a share below 1, not {self.dropout}")
-        discover.parse("schedule", schedules, Schedule, self.schedule)  # type: ignore[type-abstract]
-        discover.parse("parameterization", parameterizations, Parameterization, self.parameterization)  # type: ignore[type-abstract]
-        discover.parse("weight", weights, Weight, self.weight)  # type: ignore[type-abstract]
-        discover.parse("density", densities, Density, self.density)  # type: ignore[type-abstract]
+        discover.parse("schedule", schedules, Schedule, self.schedule)
+        discover.parse("parameterization", parameterizations, Parameterization, self.parameterization)
+        discover.parse("weight", weights, Weight, self.weight)
+        discover.parse("density", densities, Density, self.density)
 
     def system(self, data: Dataset) -> Diffusion:
         """The model with fresh weights, a function of the data and the options."""
@@ -98,8 +99,10 @@ class Generation(Recipe, abc.ABC):
         modality: Modality = Images() if data.modality == "Images" else Arrays()
         with seeded(stream(self.seed, "weights")):
             backbone = build_backbone(network_for(data.shape, self.network, conditioner.backbone_options()))
-        schedule = discover.parse("schedule", schedules, Schedule, self.schedule)  # type: ignore[type-abstract]
-        parameterization = discover.parse("parameterization", parameterizations, Parameterization, self.parameterization)  # type: ignore[type-abstract]
+        schedule = discover.parse("schedule", schedules, Schedule, self.schedule)
+        parameterization = discover.parse(
+            "parameterization", parameterizations, Parameterization, self.parameterization
+        )
         if parameterization == Karras():
             parameterization = Karras(codec.std)
         about = {"name": data.name, "licence": data.licence, "source": data.source, "data": data.fingerprint(),
@@ -112,10 +115,10 @@ class Generation(Recipe, abc.ABC):
             raise ReverieError(str(error)) from None
 
     def loss(self, system: Diffusion) -> DenoisingLoss:
-        weight = discover.parse("weight", weights, Weight, self.weight)  # type: ignore[type-abstract]
+        weight = discover.parse("weight", weights, Weight, self.weight)
         if weight == weights.Karras():
             weight = weights.Karras(system.codec.std)
-        density = discover.parse("density", densities, Density, self.density)  # type: ignore[type-abstract]
+        density = discover.parse("density", densities, Density, self.density)
         if density == LogNormal():  # of unit-variance data: wider data need as much more noise
             density = replace(density, mean=density.mean + torch.tensor(system.codec.std).log().item())
         if not isinstance(density, Stratified):

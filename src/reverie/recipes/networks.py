@@ -38,7 +38,7 @@ def levels_for(axes: Sequence[int]) -> tuple[int, ...]:
 def read(text: str) -> tuple[str, dict[str, Any]]:
     """The class and the options of `unet(levels=(64, 128))`. Raises ReverieError."""
     name, _, rest = text.partition("(")
-    cls = discover.lookup("network", nn, Backbone, name.strip())  # type: ignore[type-abstract]
+    cls = discover.lookup("network", nn, Backbone, name.strip())
     if not rest:
         return cls.__name__, {}
     try:

@@ -22,8 +22,8 @@ from ..systems.diffusion import Diffusion
 from ..training import checkpoints
 from ..training.averages import Average, Power, snapshot, weights_of
 from ..training.checkpoints import Checkpoint
-from ..training.logs import Log, Progress, clock
-from ..training.loop import Objective, Step, seeded, train
+from ..training.logs import Log, Progress
+from ..training.loop import Objective, Step, train
 from ..training.processes import accelerator, bare, bfloat16_is_fast
 from ..training.rates import Trapezoid
 from .card import card
@@ -106,7 +106,9 @@ def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, re
             if due:
                 preview(recipe, system, folder, kept[recipe.average], step.seen)
             if interrupted() and step.seen < recipe.samples:
-                say(f"\nstopped at {step.seen:,} samples, all saved. Go on with:\n\n    reverie train --resume {folder}\n")
+                say(
+                    f"\nstopped at {step.seen:,} samples, all saved. Go on with:\n\n    reverie train --resume {folder}\n"
+                )
                 return False
     system.denoiser.backbone = bare(backbone)
     return True
@@ -121,7 +123,7 @@ class Reports:
     """Averages of what the steps said since the last report; the loss on the way is a running one."""
 
     def __init__(self, recipe: "Generation", seen: int) -> None:
-        self.rate, self.steps, self.loss, self.started, self.first = recipe.learning_rate, [], 0.0, time.monotonic(), seen
+        self.rate, self.loss, self.started, self.first = recipe.learning_rate, 0.0, time.monotonic(), seen
         self.steps: list[Step] = []
 
     def add(self, step: Step) -> None:
@@ -194,7 +196,7 @@ def save(
     state, groups = checkpoints.of_optimizer(optimizer.optimizer if hasattr(optimizer, "optimizer") else optimizer)
     tensors = {"raw": raw.state_dict(), "optimizer": state}
     tensors |= {f"average-{length:.3f}": average.tensors for length, average in kept.items()}
-    checkpoints.save(folder / "checkpoints", Checkpoint(step.seen, tensors, {"count": step.count, "groups": groups}))
+    checkpoints.save(folder / "checkpoints", Checkpoint(step.seen, tensors, {"count": step.updates, "groups": groups}))
     system.about["seen"] = step.seen
     system.denoiser.backbone, prepared = raw, system.denoiser.backbone
     system.save(folder, ema={**raw.state_dict(), **kept[recipe.average].tensors}, raw=raw.state_dict())
@@ -202,9 +204,7 @@ def save(
     system.denoiser.backbone = prepared
 
 
-def restore(
-    folder: Path, backbone: torch.nn.Module, optimizer: Any, kept: dict[float, Average]
-) -> tuple[int, int]:
+def restore(folder: Path, backbone: torch.nn.Module, optimizer: Any, kept: dict[float, Average]) -> tuple[int, int]:
     """Puts the newest whole checkpoint back; (count, seen)."""
     found, faults = checkpoints.latest(folder / "checkpoints")
     for fault in faults:
@@ -226,8 +226,8 @@ def restore(
 
 def preview(recipe: "Generation", system: Diffusion, folder: Path, average: Average, seen: int) -> None:
     """Grids of samples at fixed seeds, from the raw and the averaged weights."""
-    shown = Diffusion.build(system.describe() | {"backbone": {
-        "name": type(bare(system.network)).__name__, **bare(system.network).config}})  # fmt: skip
+    net: Any = bare(system.network)
+    shown = Diffusion.build(system.describe() | {"backbone": {"name": type(net).__name__, **net.config}})
     raw = bare(system.network).state_dict()
     for name, tensors in (("raw", raw), ("ema", {**raw, **average.tensors})):
         fill(shown.network, {key: value.cpu() for key, value in tensors.items()}, name)

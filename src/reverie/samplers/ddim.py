@@ -24,7 +24,7 @@ class DDIM(Sampler):
         return cls(), cls(eta=0.5), cls(eta=1.0)
 
     @property
-    def stochastic(self):  # type: ignore[override]
+    def stochastic(self):
         return self.eta > 0
 
     def transition(self, schedule, estimate, x_t, t, s):

@@ -28,7 +28,7 @@ class Euler(Sampler):
         return cls(), cls(churn=0.5)
 
     @property
-    def stochastic(self):  # type: ignore[override]
+    def stochastic(self):
         return self.churn > 0
 
     def step(self, denoiser, x_t, t, s, memory, noise):

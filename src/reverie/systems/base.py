@@ -86,7 +86,7 @@ def open_run(folder: Path, weights: str = "ema", average: float | None = None) -
         raise ReverieError(f"{folder / 'model.json'} is not of format {FORMAT}: another version of reverie wrote it")
     name = description.pop("system", None)
     description.pop("format")
-    cls = discover.lookup("system", systems, System, str(name))  # type: ignore[type-abstract]
+    cls = discover.lookup("system", systems, System, str(name))
     path = folder / "weights" / f"{weights}.safetensors"
     if average is None and not path.is_file():
         known = ", ".join(sorted(one.stem for one in (folder / "weights").glob("*.safetensors"))) or "none"
@@ -141,7 +141,9 @@ def shipped(name: str) -> Path:
     if Path(name).name != name or "/" in name:
         raise ReverieError(f"{name} is not a run: there is no such folder")
     if name not in known:
-        raise unknown("run", name, known, "A run is a folder that `reverie train` made, or the name of a shipped model.")
+        raise unknown(
+            "run", name, known, "A run is a folder that `reverie train` made, or the name of a shipped model."
+        )
     return known[name]
 
 

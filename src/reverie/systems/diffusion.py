@@ -45,7 +45,7 @@ class Diffusion(System):
     def __init__(
         self, backbone: Backbone, schedule: Schedule, parameterization: Parameterization, noise_input: NoiseInput,
         codec: Codec, conditioner: Conditioner, modality: Modality, shape: Sequence[int],
-        defaults: Defaults = Defaults(), about: Mapping[str, Any] = {},  # noqa: B006
+        defaults: Defaults = Defaults(), about: Mapping[str, Any] = {},
     ) -> None:  # fmt: skip
         self.denoiser = Preconditioned(backbone, schedule, parameterization, noise_input)
         self.codec, self.conditioner, self.modality = codec, conditioner, modality
@@ -86,19 +86,23 @@ class Diffusion(System):
             if key not in parts:
                 raise ReverieError(f"model.json lacks {key!r}")
         shape, about = parts["shape"], parts["about"]
-        if not isinstance(shape, list) or not 2 <= len(shape) <= 4 or not all(type(n) is int and 0 < n < 2**16 for n in shape):
+        if (
+            not isinstance(shape, list)
+            or not 2 <= len(shape) <= 4
+            or not all(type(n) is int and 0 < n < 2**16 for n in shape)
+        ):
             raise ReverieError(f"model.json: shape must be [channels, sizes...], not {str(shape)[:80]}")
         if not isinstance(about, dict):
             raise ReverieError("model.json: about must be an object")
         try:
             return cls(
                 build_backbone(parts["backbone"]),
-                construct("schedule", schedules, Schedule, parts["schedule"]),  # type: ignore[type-abstract]
-                construct("parameterization", parameterizations, Parameterization, parts["parameterization"]),  # type: ignore[type-abstract]
-                construct("noise input", parameterizations, NoiseInput, parts["noise_input"]),  # type: ignore[type-abstract]
-                construct("codec", codecs, Codec, parts["codec"]),  # type: ignore[type-abstract]
-                construct("conditioner", conditioning, Conditioner, parts["conditioner"]),  # type: ignore[type-abstract]
-                construct("modality", modalities, Modality, parts["modality"]),  # type: ignore[type-abstract]
+                construct("schedule", schedules, Schedule, parts["schedule"]),
+                construct("parameterization", parameterizations, Parameterization, parts["parameterization"]),
+                construct("noise input", parameterizations, NoiseInput, parts["noise_input"]),
+                construct("codec", codecs, Codec, parts["codec"]),
+                construct("conditioner", conditioning, Conditioner, parts["conditioner"]),
+                construct("modality", modalities, Modality, parts["modality"]),
                 shape,
                 read_defaults(parts["defaults"]),
                 about,
@@ -190,7 +194,9 @@ class Diffusion(System):
         """The guidance scale; raises ReverieError where the model cannot be guided."""
         scale = self.defaults.scale if scale is None else scale
         if scale != 1 and not self.conditioner.keys:
-            raise ReverieError("this model knows no conditions, so there is nothing to guide it to: leave out the scale")
+            raise ReverieError(
+                "this model knows no conditions, so there is nothing to guide it to: leave out the scale"
+            )
         if scale != 1 and not self.conditioner.has_null:
             raise ReverieError(
                 "guidance contrasts a condition with none, and this model was trained without condition dropout, so it "
@@ -214,7 +220,7 @@ def build_backbone(data: Any) -> Backbone:
     """The network that {"name": ..., option: ...} describes, counted before it is allocated. Raises ReverieError."""
     if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
         raise ReverieError("model.json: backbone must be an object with a name")
-    cls = lookup("backbone", nn, Backbone, data["name"])  # type: ignore[type-abstract]
+    cls = lookup("backbone", nn, Backbone, data["name"])
     config = {key: value for key, value in data.items() if key != "name"}
     try:
         size = cls.size(**config)
@@ -235,8 +241,8 @@ def read_defaults(data: Any) -> Defaults:
     if type(scale) not in (int, float) or dtype not in DTYPES:
         raise ReverieError("model.json: defaults have a scale that is no number, or an unknown dtype")
     return Defaults(
-        construct("sampler", samplers, Sampler, data.get("sampler")),  # type: ignore[type-abstract]
-        construct("grid", grids, Grid, data.get("grid")),  # type: ignore[type-abstract]
+        construct("sampler", samplers, Sampler, data.get("sampler")),
+        construct("grid", grids, Grid, data.get("grid")),
         float(scale),
         dtype,
     )

@@ -52,7 +52,7 @@ class Power(Rule):
 def exponent(std: float) -> float:
     """gamma > 0 of the power density of that relative deviation, which lies below sqrt(1 / 12):
 
-        std^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)),    a cubic in gamma
+    std^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)),    a cubic in gamma
     """
     if not 0 < std < 12**-0.5:
         raise ReverieError(f"the length of an average is between 0 and 0.288 of the training, not {std}")
@@ -83,7 +83,7 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def overlap(t: Tensor, gamma: Tensor, other_t: Tensor, other_gamma: Tensor) -> Tensor:
     """The inner product of the densities of two power averages that end at t and other_t; all broadcast.
 
-        integral over [0, min] = (g + 1) (h + 1) / (g + h + 1) min(t, u)^(g + h + 1) / (t^(g + 1) u^(h + 1))
+    integral over [0, min] = (g + 1) (h + 1) / (g + h + 1) min(t, u)^(g + h + 1) / (t^(g + 1) u^(h + 1))
     """
     ratio = torch.where(t < other_t, (t / other_t) ** other_gamma, (other_t / t) ** gamma)
     return (gamma + 1) * (other_gamma + 1) / (gamma + other_gamma + 1) * ratio / torch.maximum(t, other_t)
@@ -120,7 +120,9 @@ def reconstruct(folder: Path, std: float, seen: int | None = None) -> dict[str, 
         if match := re.fullmatch(r"(0\.\d{3})-(\d{10})", path.stem):
             found[float(match[1]), int(match[2])] = path
     if not found:
-        raise ReverieError(f"{folder} holds no snapshots of averages: train with snapshots to choose a length afterwards")
+        raise ReverieError(
+            f"{folder} holds no snapshots of averages: train with snapshots to choose a length afterwards"
+        )
     seen = max(at for _, at in found) if seen is None else seen
     found = {key: path for key, path in found.items() if key[1] <= seen}
     total: Mapping[str, Tensor] = {}

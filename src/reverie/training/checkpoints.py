@@ -58,7 +58,7 @@ def load(path: Path) -> Checkpoint:
 
 def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that is whole, and what is wrong with each newer one."""
-    faults = []
+    faults: list[str] = []
     for path in reversed(saved(folder)):
         try:
             return load(path), faults
@@ -75,7 +75,9 @@ def of_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], l
         for index, entries in state["state"].items()
         for name, value in entries.items()
     }
-    groups = [{key: list(v) if isinstance(v, tuple) else v for key, v in group.items()} for group in state["param_groups"]]
+    groups = [
+        {key: list(v) if isinstance(v, tuple) else v for key, v in group.items()} for group in state["param_groups"]
+    ]
     return tensors, groups
 
 

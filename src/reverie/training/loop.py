@@ -23,8 +23,8 @@ class Objective(NamedTuple):
 class Step(NamedTuple):
     """What an update was, after it."""
 
-    count: int
-    """Of updates, this one included."""
+    updates: int
+    """So far, this one included."""
     before: int
     seen: int
     """Samples seen by all processes, those of this update included."""
@@ -108,7 +108,7 @@ def whole_gradients(module: nn.Module, last: bool) -> Iterator[None]:
     with ExitStack() as stack:
         for part in module.modules():
             if not last and hasattr(part, "no_sync"):
-                stack.enter_context(part.no_sync())
+                stack.enter_context(part.no_sync())  # type: ignore[operator]
         yield
 
 

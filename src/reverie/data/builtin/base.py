@@ -18,4 +18,4 @@ def load(name: str) -> Dataset:
     """The data set of that name. Raises ReverieError where there is none, with the nearest name."""
     from .. import builtin
 
-    return discover.lookup("data set", builtin, Builtin, name)().load()  # type: ignore[type-abstract]
+    return discover.lookup("data set", builtin, Builtin, name)().load()

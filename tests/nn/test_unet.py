@@ -1,0 +1,101 @@
+"""What holds for the U-Net alone, and for its parts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reverie.nn.attention import SelfAttention, attend, head_count
+from reverie.nn.convolutions import Convolution
+from reverie.nn.unet import UNet, doubled, modulated
+
+from .networks import inputs, randomised, small
+
+
+@torch.no_grad()
+def test_volumes_of_one_slice_are_pictures():
+    """An axis of length 1 is never halved, and of each kernel only the middle meets it."""
+    flat, deep = (randomised(small(UNet, spatial)) for spatial in (2, 3))
+    state = deep.state_dict()
+    for name, kernel in flat.state_dict().items():
+        middle = state[name].shape[2] // 2 if state[name].ndim == 5 else 0
+        if state[name].ndim == 5:
+            state[name][:, :, middle] = kernel
+        else:
+            state[name].copy_(kernel)
+    x, c_noise, _ = inputs(flat)
+    torch.testing.assert_close(deep(x[:, :, None], c_noise)[:, :, 0], flat(x, c_noise), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_without_attention_far_pixels_do_not_meet_but_for_the_norms():
+    network = randomised(small(UNet, attention=(False, False)))
+    assert not any(isinstance(part, SelfAttention) for part in network.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_norm_of_samples_is_one_norm_of_all_their_channels(dtype):
+    norm, h = nn.GroupNorm(4, 8), torch.randn(3, 8, 5, 6, dtype=dtype, requires_grad=True)
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    scale, shift = torch.randn(2, 3, 8).unbind()
+    truth = (1 + scale[:, :, None, None]) * norm(h.float()) + shift[:, :, None, None]
+    close = dict(rtol=1e-4, atol=1e-5) if dtype == torch.float32 else dict(rtol=2e-2, atol=5e-2)
+    ours = modulated(norm, h, scale, shift)
+    torch.testing.assert_close(ours.float(), truth, **close)
+    way = torch.randn_like(truth)
+    g_ours, g_truth = (torch.autograd.grad((y.float() * way).sum(), [h, norm.weight, norm.bias]) for y in (ours, truth))
+    for a, b in zip(g_ours, g_truth):
+        torch.testing.assert_close(a.float(), b.float(), **close if dtype == torch.float32 else dict(rtol=3e-2, atol=0.3))
+
+
+@pytest.mark.parametrize("size", [(5,), (4, 6), (2, 3, 4)])
+def test_doubling_is_nearest_interpolation(size):
+    h = torch.randn(2, 3, *size)
+    twice = tuple(2 * n for n in size)
+    assert doubled(h, twice).equal(F.interpolate(h, scale_factor=2, mode="nearest"))
+    odd = tuple(n - 1 for n in twice)
+    assert doubled(h, odd).equal(F.interpolate(h, scale_factor=2, mode="nearest")[tuple([..., *map(slice, odd)])])
+
+
+SHAPES = [(1,), (4,), (1, 1), (3, 1), (4, 4), (2, 1, 1), (1, 3, 4), (2, 4, 4), (3, 2, 5), (4, 4, 1)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", SHAPES, ids=str)
+def test_a_convolution_and_its_gradients_are_exact_on_short_axes(size, stride, dtype):
+    """PyTorch's own bfloat16 gradients are garbage on some of these."""
+    layer, h = Convolution(len(size), 32, 32, stride=stride), torch.randn(2, 32, *size)
+    h, layer = h.to(dtype).requires_grad_(), layer.to(dtype)
+    y = layer(h)
+    assert y.shape[2:] == tuple(-(-n // stride) for n in size)
+    way = torch.randn_like(y)
+    ours = torch.autograd.grad(y, [h, layer.weight, layer.bias], way)
+    h64, w64, b64 = (one.detach().double().requires_grad_() for one in (h, layer.weight, layer.bias))
+    padded = F.pad(h64, [1] * (2 * len(size)))
+    truth = (F.conv1d, F.conv2d, F.conv3d)[len(size) - 1](padded, w64, b64, stride)
+    exact = torch.autograd.grad(truth, [h64, w64, b64], way.double())
+    slack = 1e-5 if dtype == torch.float32 else 0.02
+    for one, other in zip((y, *ours), (truth, *exact)):
+        assert (one.double() - other).abs().max() <= slack * other.abs().max()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_both_routes_of_attention_agree(masked):
+    q, k, v = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 7, 8), torch.randn(2, 3, 7, 8)
+    mask = (torch.arange(7) < torch.tensor([3, 7])[:, None])[:, None, None] if masked else None
+    torch.testing.assert_close(attend(q, k, v, mask), F.scaled_dot_product_attention(q, k, v, mask))
+    many = torch.randn(1, 1, 1100, 8)
+    truth = (many @ many.mT / 8**0.5).softmax(-1) @ many
+    torch.testing.assert_close(attend(many, many, many), truth, rtol=1e-4, atol=1e-5)
+
+
+def test_heads_divide_their_width():
+    assert [head_count(width, 64) for width in (32, 64, 96, 128, 160, 192, 200)] == [1, 1, 1, 2, 2, 3, 2]
+
+
+@torch.no_grad()
+def test_self_attention_does_not_know_where_positions_are():
+    attention, order = randomised(SelfAttention(nn.GroupNorm(4, 32), 16)), torch.randperm(30)
+    x = torch.randn(2, 32, 30)
+    torch.testing.assert_close(attention(x)[:, :, order], attention(x[:, :, order]), rtol=1e-4, atol=1e-5)
