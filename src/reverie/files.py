@@ -7,7 +7,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,7 @@ def sha256(path: Path) -> str:
 def staged(folder: Path) -> Iterator[Path]:
     """A folder that appears whole or not at all: filled under a hidden name, synced, renamed. Replaces an old one."""
     folder = Path(folder)
+    made = [place for place in folder.parents if not place.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     stage = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(stage, ignore_errors=True)
@@ -155,6 +156,9 @@ def staged(folder: Path) -> Iterator[Path]:
         sync(folder.parent)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
+        for place in made:
+            with suppress(OSError):  # somebody else's by now
+                place.rmdir()
         raise
 
 

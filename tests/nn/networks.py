@@ -17,7 +17,10 @@ def small(kind, spatial=2, **options):
 def randomised(network):
     """Every parameter drawn anew, so that no zero hides a part."""
     for p in network.parameters():
-        torch.nn.init.normal_(p, std=0.1 if p.ndim == 1 else p[0].numel() ** -0.5)
+        if p.ndim == 1:
+            p.data += 0.2 * torch.randn_like(p)
+        else:
+            torch.nn.init.normal_(p, std=p[0].numel() ** -0.5)
     return network.eval()
 
 

@@ -90,7 +90,9 @@ def test_tokens_are_a_set(kind):
     network = randomised(small(kind, tokens=5))
     x, c_noise, conditions = inputs(network)
     tokens, mask, order = conditions["tokens"], conditions["tokens_mask"], torch.tensor([2, 0, 3, 1])
-    here, there = (network(x, c_noise, tokens=t, tokens_mask=m) for t, m in ((tokens, mask), (tokens[:, order], mask[:, order])))
+    here, there = (
+        network(x, c_noise, tokens=t, tokens_mask=m) for t, m in ((tokens, mask), (tokens[:, order], mask[:, order]))
+    )
     torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5)
 
 
@@ -209,9 +211,9 @@ def test_what_is_out_of_bounds_is_refused_before_anything_is_allocated(kind, hos
         (dict(classes=2), {}, "needs label: it was built with classes=2"),
         (dict(scalars=2), {}, "needs scalars"),
         (dict(tokens=5), {}, "needs tokens"),
-        (dict(scalars=2), dict(scalars=torch.zeros(3, 3)), r"should be \(B, 2\)"),
-        (dict(classes=2), dict(label=torch.zeros(2, dtype=torch.long)), r"should be \(B,\)"),
-        (dict(tokens=5), dict(tokens=torch.zeros(3, 5)), r"should be \(B, L, 5\)"),
+        (dict(scalars=2), dict(scalars=torch.zeros(3, 3)), r"should have \(3, 2\)"),
+        (dict(classes=2), dict(label=torch.zeros(2, dtype=torch.long)), r"should have \(3,\)"),
+        (dict(tokens=5), dict(tokens=torch.zeros(3, 5)), r"should have \(3, 1, 5\)"),
     ],
     ids=str,
 )

@@ -27,10 +27,12 @@ def test_volumes_of_one_slice_are_pictures():
     torch.testing.assert_close(deep(x[:, :, None], c_noise)[:, :, 0], flat(x, c_noise), rtol=1e-4, atol=1e-4)
 
 
-@torch.no_grad()
-def test_without_attention_far_pixels_do_not_meet_but_for_the_norms():
-    network = randomised(small(UNet, attention=(False, False)))
-    assert not any(isinstance(part, SelfAttention) for part in network.modules())
+@pytest.mark.parametrize("attention", [(False, False), (True, False), (False, True)], ids=str)
+def test_attention_is_where_it_was_asked_for_and_in_the_middle(attention):
+    network = small(UNet, attention=attention)
+    has = lambda part: any(isinstance(one, SelfAttention) for one in part.modules())
+    assert tuple(map(has, network.down)) == tuple(map(has, reversed(network.up))) == attention
+    assert has(network.middle) == any(attention)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -45,7 +47,9 @@ def test_a_norm_of_samples_is_one_norm_of_all_their_channels(dtype):
     way = torch.randn_like(truth)
     g_ours, g_truth = (torch.autograd.grad((y.float() * way).sum(), [h, norm.weight, norm.bias]) for y in (ours, truth))
     for a, b in zip(g_ours, g_truth):
-        torch.testing.assert_close(a.float(), b.float(), **close if dtype == torch.float32 else dict(rtol=3e-2, atol=0.3))
+        torch.testing.assert_close(
+            a.float(), b.float(), **close if dtype == torch.float32 else dict(rtol=3e-2, atol=0.3)
+        )
 
 
 @pytest.mark.parametrize("size", [(5,), (4, 6), (2, 3, 4)])
@@ -54,7 +58,7 @@ def test_doubling_is_nearest_interpolation(size):
     twice = tuple(2 * n for n in size)
     assert doubled(h, twice).equal(F.interpolate(h, scale_factor=2, mode="nearest"))
     odd = tuple(n - 1 for n in twice)
-    assert doubled(h, odd).equal(F.interpolate(h, scale_factor=2, mode="nearest")[tuple([..., *map(slice, odd)])])
+    assert doubled(h, odd).equal(F.interpolate(h, scale_factor=2, mode="nearest")[(..., *map(slice, odd))])
 
 
 SHAPES = [(1,), (4,), (1, 1), (3, 1), (4, 4), (2, 1, 1), (1, 3, 4), (2, 4, 4), (3, 2, 5), (4, 4, 1)]

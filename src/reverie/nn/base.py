@@ -84,34 +84,23 @@ class Backbone(nn.Module, abc.ABC):
         tokens_mask: Tensor | None,
     ) -> None:
         """Raises ValueError where a tensor is missing, is not expected, or has another shape than it should."""
+        batch, axes = len(x), ("L", "H, W", "D, H, W")[self.spatial - 1]
         if x.ndim != 2 + self.spatial or x.shape[1] != self.channels:
-            axes = ", ".join("LHWD"[:1] if self.spatial == 1 else "DHW"[-self.spatial :])
             raise ValueError(f"x has shape {tuple(x.shape)}, but this network takes (B, {self.channels}, {axes})")
-        if c_noise.shape != x.shape[:1]:
-            raise ValueError(f"c_noise has shape {tuple(c_noise.shape)}, but the batch of x is {x.shape[0]}")
-        given = {"label": label, "scalars": scalars, "tokens": tokens}
-        built = {
-            "label": ("classes", self.classes),
-            "scalars": ("scalars", self.scalars),
-            "tokens": ("tokens", self.tokens),
-        }
-        for name, (argument, width) in built.items():
-            condition = given[name]
-            if condition is None and width:
+        if c_noise.shape != (batch,):
+            raise ValueError(f"c_noise has shape {tuple(c_noise.shape)}, but the batch of x is {batch}")
+        length = tokens.shape[1] if tokens is not None and tokens.ndim == 3 else 1
+        for name, given, argument, width, shape in (
+            ("label", label, "classes", self.classes, (batch,)),
+            ("scalars", scalars, "scalars", self.scalars, (batch, self.scalars)),
+            ("tokens", tokens, "tokens", self.tokens, (batch, length, self.tokens)),
+        ):
+            if given is None and width:
                 raise ValueError(f"this network needs {name}: it was built with {argument}={width}")
-            if condition is not None and not width:
+            if given is not None and not width:
                 raise ValueError(f"this network takes no {name}: it was built with {argument}=0")
-            if condition is not None:
-                shape = {"label": "(B,)", "scalars": f"(B, {width})", "tokens": f"(B, L, {width})"}[name]
-                wrong_width = name != "label" and condition.shape[-1] != width
-                if (
-                    condition.ndim != shape.count(",") + (name != "label")
-                    or condition.shape[0] != x.shape[0]
-                    or wrong_width
-                ):
-                    raise ValueError(
-                        f"{name} has shape {tuple(condition.shape)}, but should be {shape}, B = {x.shape[0]}"
-                    )
+            if given is not None and given.shape != shape:
+                raise ValueError(f"{name} has shape {tuple(given.shape)}, but should have {shape}")
         if tokens_mask is not None and (tokens is None or tokens_mask.shape != tokens.shape[:2]):
             raise ValueError("tokens_mask should be (B, L), beside tokens (B, L, D)")
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,18 +76,20 @@ class UNet(Backbone):
 
         self.conditions = Conditions(levels[0], width, classes, scalars, noise_scale)
         self.stem = Convolution(spatial, channels, levels[0])
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        down, up = [], []
         now, left = levels[0], [levels[0]]
         for i, (outer, attend) in enumerate(zip(levels, attends)):
             stages = [stage(now if j == 0 else outer, outer, attend) for j in range(blocks)]
             halve = Halve(spatial, outer) if i + 1 < len(levels) else None
-            self.down.append(Level(stages, halve))
+            down.append(Level(stages, halve))
             now, left = outer, left + [outer] * (blocks + (halve is not None))
         self.middle = nn.ModuleList([stage(now, now, any(attends)), stage(now, now, False)])
         for i, (outer, attend) in reversed(list(enumerate(zip(levels, attends)))):
             stages = [stage((now if j == 0 else outer) + left.pop(), outer, attend) for j in range(blocks + 1)]
-            self.up.append(Level(stages, Double(spatial, outer) if i > 0 else None))
+            up.append(Level(stages, Double(spatial, outer) if i > 0 else None))
             now = outer
+        self.down: Any = nn.ModuleList(down)
+        self.up: Any = nn.ModuleList(up)
         self.norm, self.head = norm(now, groups), zeroed(Convolution(spatial, now, self.out_channels))
         self.attention_widths = {m.norm.num_channels for m in self.modules() if isinstance(m, SelfAttention)}
 
@@ -224,7 +227,7 @@ def doubled(h: Tensor, size: Sequence[int]) -> Tensor:
     twice = twice.expand(*h.shape[:2], *(n for m in h.shape[2:] for n in (m, 2)))
     twice = twice.reshape(*h.shape[:2], *(2 * m for m in h.shape[2:]))
     for axis, n in enumerate(size, start=2):
-        twice = twice.narrow(axis, 0, n)
+        twice = twice if n == twice.shape[axis] else twice.narrow(axis, 0, n)
     return twice.contiguous()
 
 

@@ -46,6 +46,8 @@ def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
     cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))
     local = files.read_json(folder / "local.json") if (folder / "local.json").exists() else {}
     default = next((f.default for f in fields(cls) if f.name == "data"), "")  # type: ignore[arg-type]
+    if where and default:
+        raise ReverieError(f"{run} was trained on the built-in set {default}: leave out --data")
     place = where or local.get("data") or default
     if not place:
         raise ReverieError(f"where the data of {run} lie is not known here: give --data PATH")

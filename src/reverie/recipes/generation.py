@@ -44,7 +44,7 @@ class Generation(Recipe, abc.ABC):
     )
     samples: int | None = option(None, "train until this many samples were seen, whatever the minutes")
     seed: int = option(0, "of weights, order and noise")
-    batch: int = option(128, "samples an update")
+    batch: int = option(32, "samples an update")
     micro_batch: int | None = option(None, "samples at a time, where a batch does not fit in memory")
     learning_rate: float = option(2e-3, "the highest; it rises over the first samples and falls at the end")
     weight_decay: float = option(0.0, "of AdamW")

@@ -12,7 +12,10 @@ from ..nn.base import Backbone
 def network_for(shape: Sequence[int], text: str | None, conditions: Mapping[str, int]) -> dict[str, Any]:
     """The description of a backbone for samples (C, *axes): of `text`, `name(option=value, ...)`, or chosen by size."""
     if text is None:
-        name, options = "UNet", {"levels": list(levels_for(shape[1:])), "blocks": 2}
+        levels = levels_for(shape[1:])
+        attention = [level > 1 or len(levels) < 3 for level in range(len(levels))]
+        attention[0] = False
+        name, options = "UNet", {"levels": list(levels), "blocks": 1, "attention": attention}
     else:
         name, options = read(text)
     fixed = {"spatial": len(shape) - 1, "channels": shape[0], **conditions}
@@ -29,10 +32,10 @@ def levels_for(axes: Sequence[int]) -> tuple[int, ...]:
     for n in axes:
         entries *= n
     if longest <= 8:
-        return (64, 128) if entries <= 64 else (32, 64)
+        return (48, 96) if entries <= 64 else (32, 64)
     if longest <= 16:
         return (48, 96, 96)
-    return (32, 64, 128) if entries <= 40**2 else (32, 64, 96, 128)
+    return (32, 96, 128) if entries <= 40**2 else (32, 64, 96, 128)
 
 
 def read(text: str) -> tuple[str, dict[str, Any]]:
