@@ -8,7 +8,7 @@ import torch
 from reverie.nn.dit import DiT
 from reverie.nn.unet import UNet
 
-STEPS, DIGITS = 150, 48
+STEPS, DIGITS = 110, 48
 NETWORKS = {
     "pictures": lambda: UNet(2, 1, levels=(24, 48), blocks=1, groups=8),
     "sequences": lambda: UNet(1, 8, levels=(64, 64), blocks=1, groups=8),

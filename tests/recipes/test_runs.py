@@ -14,12 +14,14 @@ import pytest
 import torch
 
 import reverie
+import reverie.files
 from reverie.errors import ReverieError
 from reverie.recipes.arrays import Arrays
 from reverie.recipes.digits import Digits
 from reverie.recipes.evaluating import data_of, evaluate_run
 from reverie.recipes.folder import Folder
 from reverie.recipes.generation import batches
+from reverie.recipes.shipping import ship
 
 SMALL = Digits(samples=640, batch=32, dtype="float32", network="unet(levels=(32, 32), blocks=1, groups=8)", checkpoints=4,
                snapshots=4, warmup=64)  # fmt: skip
@@ -207,3 +209,47 @@ def test_other_data_than_those_of_the_run_are_refused_on_resume(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=(40, 1, 8)).astype("float32"))
     with pytest.raises(ReverieError, match="not those"):
         recipe.run(run, resume=True)
+
+
+def small_training(out, *more):
+    return [sys.executable, "-m", *more, "reverie", "train", "digits", "--samples", "640", "--batch", "32", "--dtype",
+            "float32", "--network", "unet(levels=(32, 32), blocks=1, groups=8)", "--checkpoints", "4", "--snapshots", "4",
+            "--warmup", "64", "--out", str(out)]  # fmt: skip
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(whole, tmp_path):
+    run = tmp_path / "run"
+    child = subprocess.Popen(small_training(run), stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    until = time.monotonic() + 120
+    while not (run / "log.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 0 and f"--resume {run}" in said, said
+    assert (run / "weights" / "ema.safetensors").exists()
+    subprocess.run([sys.executable, "-m", "reverie", "train", "--resume", str(run)], check=True, capture_output=True,
+                   env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert (run / "weights" / "raw.safetensors").read_bytes() == (whole / "weights" / "raw.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_model_as_one(whole, tmp_path):
+    """Sums of gradients are taken in another order, so the weights agree to rounding."""
+    run = tmp_path / "run"
+    launched = small_training(run, "torch.distributed.run", "--nproc_per_node", "2", "-m")
+    subprocess.run(launched, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    ours, truth = (reverie.files.load_tensors(one / "weights" / "raw.safetensors") for one in (run, whole))
+    for name in truth:
+        torch.testing.assert_close(ours[name], truth[name], rtol=0, atol=2e-3)
+
+
+def test_a_shipped_run_is_half_the_size_and_gives_the_same_pictures(whole, tmp_path):
+    small = ship(whole, tmp_path / "small")
+    size = lambda run: (run / "weights" / "ema.safetensors").stat().st_size
+    assert size(small) < 0.55 * size(whole) and not (small / "local.json").exists()
+    a, b = (reverie.load(run).generate(8, sample_steps=6, dtype="float32").raw.int() for run in (small, whole))
+    assert (a - b).abs().float().mean() < 1.0  # of 255 levels: float16 keeps three digits
+    with pytest.raises(ReverieError, match="exists"):
+        ship(whole, tmp_path / "small")

@@ -1,6 +1,5 @@
 """reverie sample."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 
 from .. import __version__, files
 from ..errors import ReverieError
+from ..modalities.grids import write_picture
 from .sampling import bar, chosen, condition, opened, sampling_options
 
 
@@ -44,9 +44,7 @@ def command(count: int, index: tuple[int, ...], label: tuple[str, ...], columns:
             made += each
             shown += list(part.raw[: max(0, 400 - len(shown))])
         picture = system.modality.show(torch.stack(shown), columns or grid_columns(system, len(shown)))
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        files.write_bytes(stage / "grid.png", buffer.getvalue())
+        write_picture(picture, stage / "grid.png")
         files.write_json(stage / "samples.json", made)
     click.echo(f"{len(rows)} samples in {out}; all of them at a glance: {out / 'grid.png'}")
 

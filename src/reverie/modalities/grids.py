@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .. import files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,3 +36,10 @@ def grid(tiles: Sequence[Image], columns: int | None = None) -> Image:
         large = tile.resize((width, height), Image.Resampling.NEAREST)
         paper.paste(large, (GAP + column * (width + GAP), GAP + row * (height + GAP)))
     return paper
+
+
+def write_picture(picture: Image, path: Path) -> None:
+    """A PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    files.write_bytes(path, buffer.getvalue())

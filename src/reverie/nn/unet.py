@@ -28,7 +28,7 @@ class UNet(Backbone):
     norm or an attention, and an axis of length 1 stays as it is.
 
     Only the head and the attentions' outputs start at zero: with the residual blocks' second convolutions at zero too, small
-    sequence networks first spent 200 steps on a plateau.
+    sequence networks first spent a hundred steps on a plateau.
 
     `noise_scale` multiplies c_noise before the sinusoids, whose frequencies are 1 down to 1e-4: 100 suits log_snr / 8,
     within about 2.5 of zero; 1 suits indices 0 ... 999.

@@ -92,6 +92,12 @@ class Generation(Recipe, abc.ABC):
         discover.parse("weight", weights, Weight, self.weight)
         discover.parse("density", densities, Density, self.density)
 
+    def shared_among(self, processes: int) -> None:
+        """Raises ReverieError where a batch cannot be shared out evenly, whole micro-batches to each process."""
+        share = self.batch // processes
+        if self.batch % processes or (self.micro_batch and share % self.micro_batch):
+            raise ReverieError(f"a batch of {self.batch} cannot be shared among {processes} processes in equal parts")
+
     def system(self, data: Dataset) -> Diffusion:
         """The model with fresh weights, a function of the data and the options."""
         codec: Codec = Pixels.fit(data) if data.raw.dtype == torch.uint8 else Standard.fit(data)

@@ -9,15 +9,16 @@ from ..errors import ReverieError
 from ..nn.base import Backbone
 
 
+def chosen_network(shape: Sequence[int]) -> str:
+    """The text of the network for samples (C, *axes), as an option would give it."""
+    levels = levels_for(shape[1:])
+    attention = tuple(0 < level and (level > 1 or len(levels) < 3) for level in range(len(levels)))
+    return f"unet(levels={levels}, blocks=1, attention={attention})"
+
+
 def network_for(shape: Sequence[int], text: str | None, conditions: Mapping[str, int]) -> dict[str, Any]:
-    """The description of a backbone for samples (C, *axes): of `text`, `name(option=value, ...)`, or chosen by size."""
-    if text is None:
-        levels = levels_for(shape[1:])
-        attention = [level > 1 or len(levels) < 3 for level in range(len(levels))]
-        attention[0] = False
-        name, options = "UNet", {"levels": list(levels), "blocks": 1, "attention": attention}
-    else:
-        name, options = read(text)
+    """The description of a backbone for samples (C, *axes): of `text`, `name(option=value, ...)`, or the chosen one."""
+    name, options = read(text or chosen_network(shape))
     fixed = {"spatial": len(shape) - 1, "channels": shape[0], **conditions}
     for key in options:
         if key in fixed:
@@ -32,7 +33,7 @@ def levels_for(axes: Sequence[int]) -> tuple[int, ...]:
     for n in axes:
         entries *= n
     if longest <= 8:
-        return (48, 96) if entries <= 64 else (32, 64)
+        return (48, 80) if entries <= 64 else (32, 64)
     if longest <= 16:
         return (48, 96, 96)
     return (32, 96, 128) if entries <= 40**2 else (32, 64, 96, 128)

@@ -1,12 +1,11 @@
 """A run: the folder, its trial, its loop, and going on where it stopped."""
 
 import platform
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,58 +16,64 @@ from .. import __version__, files
 from ..data.base import Dataset
 from ..discover import describe
 from ..errors import ReverieError
+from ..modalities.grids import write_picture
 from ..systems.base import fill
 from ..systems.diffusion import Diffusion
 from ..training import checkpoints
-from ..training.averages import Average, Power, snapshot, weights_of
+from ..training.averages import Average, Power, snapshot
 from ..training.checkpoints import Checkpoint
 from ..training.logs import Log, Progress
 from ..training.loop import Objective, Step, train
-from ..training.processes import accelerator, bare, bfloat16_is_fast
+from ..training.processes import accelerator, bare
 from ..training.rates import Trapezoid
 from .card import card
+from .trial import LENGTHS, fresh, optimizer_of, require_space, settle, size_of
 
 if TYPE_CHECKING:
     from .generation import Generation
 
-TRIAL_SECONDS = 6.0
-LENGTHS = (0.05, 0.1)
-"""Of the power averages whose snapshots allow any other to be reconstructed: Karras et al. 2024."""
-
 
 def train_run(recipe: "Generation", out: Path | None, resume: bool) -> Path:
-    """Does the recipe in a new folder, or goes on in an old one, and returns the folder. Raises ReverieError."""
+    """Does the recipe in a new folder, or goes on in an old one, and returns the folder. Raises ReverieError.
+
+    Of several processes the first settles what is open and makes the folder, and the others read it there.
+    """
     recipe.checked()
     data = recipe.loaded()
-    if resume:
-        assert out is not None
-        folder, settled = out, resumed(out, data)
-        recipe = replace(recipe, **settled["options"])
-    else:
-        folder = fresh(out, data.name)
-        recipe, chosen = settle(recipe, data)
+    door = accelerator()
+    if door.num_processes > 1 and out is None:
+        raise ReverieError("several processes need one folder to agree on: give --out RUN")
+    if door.is_main_process and not resume:
+        out = fresh(out, data.name)
+        recipe, chosen = settle(recipe, data, door.device)
+        recipe.shared_among(door.num_processes)
+        require_space(out, recipe, data)
+        recipe.loss(recipe.system(data))  # what cannot be built is refused before there is a folder
+        out.mkdir(parents=True, exist_ok=True)
         settled = {"recipe": type(recipe).__name__, "options": options(recipe), "chosen": chosen, **origin(data)}
+        files.write_json(out / "recipe.json", settled)
+        files.write_json(out / "local.json", {"data": recipe.data})
+    door.wait_for_everyone()
+    assert out is not None
+    settled = resumed(out, data)
+    recipe = replace(recipe, **settled["options"])
+    recipe.shared_among(door.num_processes)
     torch.set_num_threads(settled["chosen"]["threads"])
-    require_space(folder, recipe, data)
     system = recipe.system(data)
-    if not resume:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_json(folder / "recipe.json", settled)
-        files.write_json(folder / "local.json", {"data": recipe.data})
-    say(f"{len(data):,} samples of {'x'.join(map(str, data.shape))}, {size_of(system):,} parameters, {recipe.dtype}, "
-        f"{recipe.samples:,} samples to see; run folder {folder}")  # fmt: skip
-    finished = fit(recipe, data, system, folder, resume)
-    if finished:
-        say(f"done. Make samples with:\n\n    reverie sample {folder}\n")
-    return folder
+    if door.is_main_process:
+        say(f"{len(data):,} samples of {'x'.join(map(str, data.shape))}, {size_of(system):,} parameters, {recipe.dtype}, "
+            f"{recipe.samples:,} samples to see; run folder {out}")  # fmt: skip
+    finished = fit(recipe, data, system, out, resume, door)
+    if finished and door.is_main_process:
+        say(f"done. Make samples with:\n\n    reverie sample {out}\n")
+    return out
 
 
-def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, resume: bool) -> bool:
+def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, resume: bool, door: Any) -> bool:
     """The loop around `train`; whether it came to its end."""
     from .generation import batches
 
     assert recipe.samples and recipe.dtype
-    door = accelerator()
     loss = recipe.loss(system)
     backbone = system.network
     system.denoiser.backbone = door.prepare(backbone)
@@ -86,13 +91,14 @@ def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, re
         [Objective(loss, optimizer)], fed, accelerator=door, accumulate=recipe.batch // door.num_processes // micro,
         rate=Trapezoid(recipe.samples, recipe.warmup, recipe.decay), seed=recipe.seed, count=count, seen=seen,
     )  # fmt: skip
-    with Log(folder, seen) as log, interruptible() as interrupted:
+    log = Log(folder, seen) if door.is_main_process else None
+    with log or nullcontext(), interruptible() as interrupted:
         progress, reports = Progress(recipe.samples, seen), Reports(recipe, seen)
         for step in steps:
             for average in kept.values():
                 average.update(backbone, step.before, step.seen)
             reports.add(step)
-            if not door.is_main_process:
+            if log is None:
                 continue
             progress(step.seen, reports.loss, recipe.learning_rate * step.rate)
             if passes(step, recipe.samples, 100):
@@ -142,51 +148,6 @@ class Reports:
         }
 
 
-def optimizer_of(recipe: "Generation", loss: torch.nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(loss.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99),
-                             weight_decay=recipe.weight_decay, fused=True)  # fmt: skip
-
-
-def settle(recipe: "Generation", data: Dataset) -> tuple["Generation", dict[str, Any]]:
-    """The recipe with nothing left open, and what was chosen by trial: dtype, samples, threads."""
-    threads = torch.get_num_threads()
-    speeds = {}
-    if recipe.dtype is None or recipe.samples is None:
-        dtypes = [recipe.dtype] if recipe.dtype else ["float32", *(["bfloat16"] if bfloat16_is_fast() else [])]
-        speeds = {dtype: speed_of(replace(recipe, dtype=dtype), data) for dtype in dtypes}
-        recipe = replace(recipe, dtype=max(speeds, key=lambda dtype: speeds[dtype]))
-    if recipe.samples is None:
-        minutes = recipe.minutes or 5.0
-        amount = 0.94 * minutes * 60 * speeds[str(recipe.dtype)]  # the rest goes into previews and checkpoints
-        recipe = replace(recipe, samples=int(amount))
-    assert recipe.samples
-    total = -(-recipe.samples // recipe.batch) * recipe.batch
-    recipe = replace(recipe, samples=total, minutes=None)
-    recipe = replace(recipe, network=recipe.network, warmup=min(recipe.warmup, total // 4))
-    return recipe, {"threads": threads}
-
-
-def speed_of(recipe: "Generation", data: Dataset) -> float:
-    """Samples a second of a few updates on weights that are then thrown away."""
-    from .generation import batches
-
-    system = recipe.system(data)
-    door = accelerator()
-    loss = recipe.loss(system)
-    system.denoiser.backbone = door.prepare(system.network)
-    loss.to(door.device)
-    optimizer = door.prepare(optimizer_of(recipe, loss))
-    micro = recipe.micro_batch or recipe.batch
-    fed = batches(data, system.codec, system.conditioner, seed=recipe.seed, seen=0, total=10**9, batch=recipe.batch,
-                  micro_batch=micro, device=door.device)  # fmt: skip
-    times, started = [], time.monotonic()
-    for _ in train([Objective(loss, optimizer)], fed, accelerator=door, accumulate=recipe.batch // micro):
-        times.append(time.monotonic())
-        if len(times) > 2 and times[-1] - started > TRIAL_SECONDS:
-            break
-    return (len(times) - 1) * recipe.batch / (times[-1] - times[0])
-
-
 def save(
     recipe: "Generation", system: Diffusion, folder: Path, backbone: torch.nn.Module, optimizer: Any,
     kept: dict[float, Average], step: Step,
@@ -198,10 +159,9 @@ def save(
     tensors |= {f"average-{length:.3f}": average.tensors for length, average in kept.items()}
     checkpoints.save(folder / "checkpoints", Checkpoint(step.seen, tensors, {"count": step.updates, "groups": groups}))
     system.about["seen"] = step.seen
-    system.denoiser.backbone, prepared = raw, system.denoiser.backbone
-    system.save(folder, ema={**raw.state_dict(), **kept[recipe.average].tensors}, raw=raw.state_dict())
-    files.write_text(folder / "README.md", card(system, folder.name, recipe))
-    system.denoiser.backbone = prepared
+    with unwrapped(system):
+        system.save(folder, ema={**raw.state_dict(), **kept[recipe.average].tensors}, raw=raw.state_dict())
+        files.write_text(folder / "README.md", card(system, folder.name, recipe))
 
 
 def restore(folder: Path, backbone: torch.nn.Module, optimizer: Any, kept: dict[float, Average]) -> tuple[int, int]:
@@ -226,9 +186,8 @@ def restore(folder: Path, backbone: torch.nn.Module, optimizer: Any, kept: dict[
 
 def preview(recipe: "Generation", system: Diffusion, folder: Path, average: Average, seen: int) -> None:
     """Grids of samples at fixed seeds, from the raw and the averaged weights."""
-    net: Any = bare(system.network)
-    shown = Diffusion.build(system.describe() | {"backbone": {"name": type(net).__name__, **net.config}})
-    raw = bare(system.network).state_dict()
+    with unwrapped(system):
+        shown, raw = Diffusion.build(system.describe()), system.network.state_dict()
     for name, tensors in (("raw", raw), ("ema", {**raw, **average.tensors})):
         fill(shown.network, {key: value.cpu() for key, value in tensors.items()}, name)
         samples = shown.generate(20, seed=recipe.seed, sample_steps=12, dtype=recipe.dtype)
@@ -237,12 +196,15 @@ def preview(recipe: "Generation", system: Diffusion, folder: Path, average: Aver
         write_picture(shown.modality.show(samples.raw, columns=10), path)
 
 
-def write_picture(picture: Any, path: Path) -> None:
-    import io
-
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    files.write_bytes(path, buffer.getvalue())
+@contextmanager
+def unwrapped(system: Diffusion) -> Iterator[None]:
+    """The system with its own backbone inside, without what several processes wrap around it."""
+    prepared = system.denoiser.backbone
+    system.denoiser.backbone = bare(prepared)
+    try:
+        yield
+    finally:
+        system.denoiser.backbone = prepared
 
 
 def options(recipe: "Generation") -> dict[str, Any]:
@@ -266,35 +228,6 @@ def resumed(folder: Path, data: Dataset) -> dict[str, Any]:
             f"{settled['data']['count']:,} then, or other contents): put the old ones back, or start a new run"
         )
     return settled
-
-
-def fresh(out: Path | None, name: str) -> Path:
-    """A folder that does not exist yet, or is empty. Raises ReverieError."""
-    if out is not None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ReverieError(f"{out} exists and is not empty: choose another --out, or go on with --resume {out}")
-        return out
-    root, stem = Path("runs"), "".join(c if c.isalnum() or c in "-_" else "-" for c in name) or "run"
-    return next(p for i in range(1, 10**6) if not (p := root / (stem if i == 1 else f"{stem}-{i}")).exists())
-
-
-def require_space(folder: Path, recipe: "Generation", data: Dataset) -> None:
-    """Raises ReverieError where the disk cannot hold what training will write."""
-    size = 4 * size_of(recipe.system(data))
-    needed = size * (3 * (3 + len(LENGTHS) + 1) + 2 * recipe.snapshots + 2)
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise ReverieError(
-            f"training needs about {needed / 2**20:,.0f} MiB in {place}, which has {free / 2**20:,.0f} free: "
-            "make room, choose another --out, or keep fewer --snapshots"
-        )
-
-
-def size_of(system: Diffusion) -> int:
-    return sum(tensor.numel() for tensor in weights_of(system.network).values())
 
 
 @contextmanager
