@@ -12,7 +12,7 @@ from ..nn.base import Backbone
 def chosen_network(shape: Sequence[int]) -> str:
     """The text of the network for samples (C, *axes), as an option would give it."""
     levels = levels_for(shape[1:])
-    attention = tuple(0 < level and (level > 1 or len(levels) < 3) for level in range(len(levels)))
+    attention = tuple(level > 0 and (level > 1 or len(levels) < 3) for level in range(len(levels)))
     return f"unet(levels={levels}, blocks=1, attention={attention})"
 
 
