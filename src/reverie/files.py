@@ -6,12 +6,12 @@ import math
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ReverieError
 
@@ -192,3 +192,29 @@ def load_tensors(path: Path, limit: int = 64 * 2**30) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ReverieError(f"{path} is damaged: {error}") from None
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Loads weights strictly. Raises ReverieError listing the missing, unexpected and misshapen tensors."""
+    own = module.state_dict()
+    faults = {
+        "missing": [name for name in own if name not in tensors],
+        "unexpected": [name for name in tensors if name not in own],
+        "misshapen": [
+            f"{name} is {tuple(tensors[name].shape)} where {tuple(own[name].shape)} is needed"
+            for name in own
+            if name in tensors and own[name].shape != tensors[name].shape
+        ],
+    }
+    told = [f"{len(names)} {kind}: {_some(names)}" for kind, names in faults.items() if names]
+    if told:
+        raise ReverieError(f"{source} does not fit {type(module).__name__}: {'; '.join(told)}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ReverieError(f"{source} holds numbers that are not finite, in {name}")
+    module.load_state_dict(dict(tensors))
+
+
+def _some(names: Iterable[str], most: int = 8) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -7,11 +7,12 @@ from reverie import features
 from reverie.discover import discover
 from reverie.errors import ReverieError
 from reverie.features import Extractor, choose
-from reverie.features.base import fill, signed
+from reverie.features.base import signed
 from reverie.features.classifier import Classifier
 from reverie.features.efficientnet import EfficientNetLite0
 from reverie.features.inception import Inception
 from reverie.features.pixels import Pixels
+from reverie.files import fill
 
 MAKERS = {
     "Pixels": lambda: Pixels((3, 6, 5)),

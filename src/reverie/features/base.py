@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -106,25 +106,3 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """The tensors of a file, in float32, and its hash."""
     tensors = load_tensors(path)
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, sha256(path)
-
-
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Loads weights strictly. Raises ReverieError with the missing, unexpected and misshapen tensors."""
-    own = module.state_dict()
-    faults = {
-        "missing": [n for n in own if n not in tensors],
-        "unexpected": [n for n in tensors if n not in own],
-        "misshapen": [
-            f"{n} is {tuple(tensors[n].shape)} where {tuple(own[n].shape)} is needed"
-            for n in own
-            if n in tensors and own[n].shape != tensors[n].shape
-        ],
-    }
-    if any(faults.values()):
-        told = [
-            f"{len(names)} {fault}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-            for fault, names in faults.items()
-            if names
-        ]
-        raise ReverieError(f"{source} does not fit {type(module).__name__}: {'; '.join(told)}")
-    module.load_state_dict(dict(tensors))

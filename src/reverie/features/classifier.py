@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ReverieError, unknown
-from .base import Extractor, fill, read_weights, signed
+from ..files import fill
+from .base import Extractor, read_weights, signed
 
 WEIGHTS = Path(__file__).with_name("weights")
 

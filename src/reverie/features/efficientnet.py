@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ReverieError
-from .base import Extractor, cached, fill, read_weights, signed
+from ..files import fill
+from .base import Extractor, cached, read_weights, signed
 
 STAGES = (  # kernel, stride, expansion, channels, blocks
     (3, 1, 1, 16, 1),

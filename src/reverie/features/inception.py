@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ReverieError
-from .base import Extractor, cached, fill, read_weights, signed
+from ..files import fill
+from .base import Extractor, cached, read_weights, signed
 
 Conv = tuple[int, tuple[int, int], int]
 """Channels out, kernel, stride; padded to keep the size where the stride is 1, and not at all where it is 2."""

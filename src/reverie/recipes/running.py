@@ -16,8 +16,8 @@ from .. import __version__, files
 from ..data.base import Dataset
 from ..discover import describe
 from ..errors import ReverieError
+from ..files import fill
 from ..modalities.grids import write_picture
-from ..systems.base import fill
 from ..systems.diffusion import Diffusion
 from ..training import checkpoints
 from ..training.averages import Average, Power, snapshot

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from .. import files
 from ..errors import ReverieError
-from ..systems.base import fill, load
+from ..files import fill
+from ..systems.base import load
 
 
 def ship(run: Path, out: Path) -> Path:

@@ -1,7 +1,7 @@
 """What a system is, and how one is read from a folder."""
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import discover
 from ..errors import ReverieError
-from ..files import load_tensors, read_json, save_tensors, sha256, write_json
+from ..files import fill, load_tensors, read_json, save_tensors, sha256, write_json
 
 FORMAT = 1
 """Of model.json."""
@@ -104,32 +104,6 @@ def open_run(folder: Path, weights: str = "ema", average: float | None = None) -
         system.weights_hash = sha256(path)
     fill(system.network, tensors, str(path))
     return system
-
-
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Loads weights strictly. Raises ReverieError listing the missing, unexpected and misshapen tensors."""
-    own = module.state_dict()
-    faults = {
-        "missing": [name for name in own if name not in tensors],
-        "unexpected": [name for name in tensors if name not in own],
-        "misshapen": [
-            f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
-            for name in own
-            if name in tensors and own[name].shape != tensors[name].shape
-        ],
-    }
-    told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in faults.items() if names]
-    if told:
-        raise ReverieError(f"{source} does not fit the model: {'; '.join(told)}")
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ReverieError(f"{source} holds numbers that are not finite, in {name}")
-    module.load_state_dict(dict(tensors))
-
-
-def _some(names: Iterable[str], most: int = 4) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def shipped(name: str) -> Path:
