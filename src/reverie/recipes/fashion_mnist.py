@@ -16,5 +16,7 @@ class FashionMNIST(Generation):
         30.0, "train for about this long; the samples it amounts to are measured at the start"
     )
 
+    scale: float = option(1.5, "of guidance when sampling, unless another is asked for; 1 is none")
+
     def dataset(self):
         return builtin.load("fashion_mnist")

@@ -57,6 +57,7 @@ class Generation(Recipe, abc.ABC):
     weight: str = option("karras", "of the loss over noise levels: karras, simple, minsnr, sigmoid, flow, ...")
     density: str = option("lognormal", "noise levels trained on: lognormal, uniform, logitnormal")
     dropout: float = option(0.1, "share of samples trained without their condition, which guidance needs")
+    scale: float = option(1.0, "of guidance when sampling, unless another is asked for; 1 is none")
     held_out: int = option(0, "samples kept from training to evaluate against, where a set has none of its own")
     dtype: str | None = option(None, "float32 or bfloat16; the faster in a short trial")
     checkpoints: int = option(8, "times that training is saved on the way")
@@ -113,12 +114,22 @@ class Generation(Recipe, abc.ABC):
             parameterization = Karras(codec.std)
         about = {"name": data.name, "licence": data.licence, "source": data.source, "data": data.fingerprint(),
                  "count": len(data)}  # fmt: skip
-        defaults = Defaults(DPMpp2M(), grids.Karras(20, sigma_min=0.01), 1.0, self.dtype or "float32")
+        defaults = Defaults(
+            DPMpp2M(), grids.Karras(20, sigma_min=0.01), self.default_scale(conditioner), self.dtype or "float32"
+        )
         try:
             return Diffusion(backbone, schedule, parameterization, LogSNR(), codec, conditioner, modality, data.shape,
                              defaults, about)  # fmt: skip
         except ValueError as error:
             raise ReverieError(str(error)) from None
+
+    def default_scale(self, conditioner: Conditioner) -> float:
+        """The scale, where there is something to guide to; raises ReverieError where it could not be had."""
+        if self.scale != 1 and conditioner.keys and not conditioner.has_null:
+            raise ReverieError(
+                "a --scale other than 1 needs a --dropout above 0, so that the model learns to do without"
+            )
+        return self.scale if conditioner.keys else 1.0
 
     def loss(self, system: Diffusion) -> DenoisingLoss:
         weight = discover.parse("weight", weights, Weight, self.weight)
