@@ -100,11 +100,12 @@ def test_a_folder_that_the_user_has_does_as_well_however_it_was_compressed(tmp_p
     ("name", "content", "reason"),
     [
         ("a.txt", b"Letters", "a.txt is not the one that was pinned"),
-        ("b.gz", gzip.compress(b"Numbers"), "b.gz is not the one that was pinned"),
-        ("b.gz", gzip.compress(b"numbers")[:-5], "b.gz is damaged"),
+        ("b.gz", gzip.compress(b"Numbers", mtime=0), "b.gz is not the one that was pinned"),
+        ("b.gz", gzip.compress(b"numbers", mtime=0)[:-5], "b.gz is damaged"),
         ("b.gz", b"numbers", "b.gz is damaged"),
         ("b.gz", None, "lacks b.gz"),
     ],
+    ids=["changed", "changed inside", "cut short", "not compressed", "missing"],
 )
 def test_a_folder_with_anything_else_changes_nothing(tmp_path, cache, tiny, name, content, reason):
     mine = tmp_path / "mine"
