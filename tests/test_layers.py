@@ -105,10 +105,11 @@ def test_pickle_is_never_imported_and_torch_load_stands_in_one_place_with_weight
 
 
 def test_accelerate_is_imported_by_training_alone():
-    users = {
-        path.relative_to(ROOT).parts[0]
-        for path in ROOT.rglob("*.py")
-        if "accelerate" in path.read_text().split()
-        and any("import" in line for line in path.read_text().splitlines() if "accelerate" in line.split())
-    }
-    assert users <= {"training"}
+    users = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if any(name.split(".")[0] == "accelerate" for name in names):
+                users.add(path.relative_to(ROOT).parts[0])
+    assert users == {"training"}

@@ -102,7 +102,7 @@ def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, re
                 continue
             progress(step.seen, reports.loss, recipe.learning_rate * step.rate)
             if passes(step, recipe.samples, 100):
-                log.report(step.seen, reports.take(progress))
+                log.report(step.seen, reports.take())
             if passes(step, recipe.samples, recipe.snapshots):
                 for length in LENGTHS:
                     snapshot(folder / "ema", kept[length], step.seen)
@@ -136,7 +136,7 @@ class Reports:
         self.loss = step.losses[0] if not self.loss else self.loss + 0.02 * (step.losses[0] - self.loss)
         self.steps.append(step)
 
-    def take(self, progress: Progress) -> dict[str, float]:
+    def take(self) -> dict[str, float]:
         steps, self.steps = self.steps, []
         passed = time.monotonic() - self.started
         return {

@@ -55,9 +55,7 @@ def train(
     """
     processes = accelerator.num_processes if accelerator else 1
     rank = accelerator.process_index if accelerator else 0
-    peaks = [[group["lr"] for group in o.optimizer.param_groups] for o in objectives]
-    peaks = [[group.setdefault("peak", lr) for group, lr in zip(o.optimizer.param_groups, lrs, strict=True)]
-             for o, lrs in zip(objectives, peaks, strict=True)]  # fmt: skip
+    peaks = [[group.setdefault("peak", group["lr"]) for group in o.optimizer.param_groups] for o in objectives]
     batches = iter(batches)
     while group := list(islice(batches, accumulate)):
         size = sum(len(batch["x"]) for batch in group)
