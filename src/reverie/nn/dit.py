@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import CrossAttention, attend, head_count, joined, split
-from .base import Backbone, whole, wholes, zeroed
+from .base import Backbone, whole, zeroed
 from .embeddings import Conditions, sinusoid
-from .patches import patches, unpatched
+from .patches import patch_of, patches, unpatched
 from .rotary import angles, rotated
 
 
@@ -48,9 +48,7 @@ class DiT(Backbone):
         Raises ValueError for a number out of bounds, or heads of an odd size, which cannot be rotated.
         """
         super().__init__(spatial, channels, out_channels, classes, scalars, tokens)
-        self.patch = wholes("patch", [patch] * spatial if isinstance(patch, int) else patch, 1, 256, most=spatial)
-        if len(self.patch) != spatial:
-            raise ValueError(f"patch has {len(self.patch)} lengths for {spatial} axes")
+        self.patch = patch_of(patch, spatial)
         self.width, depth = whole("width", width, 2, 2**14), whole("depth", depth, 1, 256)
         heads = head_count(width, whole("head_size", head_size, 2, 2**14))
         if width // heads % 2:

@@ -5,6 +5,16 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from .base import wholes
+
+
+def patch_of(patch: int | Sequence[int], spatial: int) -> tuple[int, ...]:
+    """The length of a patch along each of `spatial` axes. Raises ValueError."""
+    lengths = wholes("patch", [patch] * spatial if isinstance(patch, int) else patch, 1, 256, most=spatial)
+    if len(lengths) != spatial:
+        raise ValueError(f"patch has {len(lengths)} lengths for {spatial} axes")
+    return lengths
+
 
 def patches(x: Tensor, patch: Sequence[int]) -> tuple[Tensor, list[int]]:
     """x (B, C, *axes) as patches (B, N, C * volume), and their count along each axis, whose product is N.

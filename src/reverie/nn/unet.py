@@ -12,6 +12,7 @@ from .attention import CrossAttention, SelfAttention
 from .base import Backbone, whole, wholes, zeroed
 from .convolutions import Convolution
 from .embeddings import Conditions
+from .patches import patch_of, patches, unpatched
 
 
 class UNet(Backbone):
@@ -33,6 +34,10 @@ class UNet(Backbone):
     `noise_scale` multiplies c_noise before the sinusoids, whose frequencies are 1 down to 1e-4: 100 suits log_snr / 8,
     within about 2.5 of zero; 1 suits indices 0 ... 999.
 
+    With `patch`, blocks of so many positions along each axis enter as channels of one position of the finest level, and
+    leave so: at the price of one convolution, the costliest level is gone (Hoogeboom et al. 2023, simple diffusion,
+    https://arxiv.org/abs/2301.11093).
+
     The layout is that of diffusers' `UNet2DModel` with `resnet_time_scale_shift="scale_shift"`: see `layouts`.
     Ho et al. 2020, https://arxiv.org/abs/2006.11239; Dhariwal & Nichol 2021, https://arxiv.org/abs/2105.05233
     """
@@ -53,6 +58,7 @@ class UNet(Backbone):
         tokens: int = 0,
         dropout: float = 0.0,
         noise_scale: float = 100.0,
+        patch: int | Sequence[int] = 1,
     ) -> None:
         """`levels` are channels, finest first; `groups` those of the norms (their common divisor with a level's channels).
 
@@ -75,7 +81,9 @@ class UNet(Backbone):
             return Stage(residual, self_attention, cross)
 
         self.conditions = Conditions(levels[0], width, classes, scalars, noise_scale)
-        self.stem = Convolution(spatial, channels, levels[0])
+        self.patch = patch_of(patch, spatial)
+        volume = math.prod(self.patch)
+        self.stem = Convolution(spatial, channels * volume, levels[0])
         down, up = [], []
         now, left = levels[0], [levels[0]]
         for i, (outer, attend) in enumerate(zip(levels, attends)):
@@ -90,13 +98,14 @@ class UNet(Backbone):
             now = outer
         self.down: Any = nn.ModuleList(down)
         self.up: Any = nn.ModuleList(up)
-        self.norm, self.head = norm(now, groups), zeroed(Convolution(spatial, now, self.out_channels))
+        self.norm, self.head = norm(now, groups), zeroed(Convolution(spatial, now, self.out_channels * volume))
         self.attention_widths = {m.norm.num_channels for m in self.modules() if isinstance(m, SelfAttention)}
 
     def forward(self, x, c_noise, *, label=None, scalars=None, tokens=None, tokens_mask=None):
         self.check(x, c_noise, label, scalars, tokens, tokens_mask)
         said = F.silu(self.conditions(c_noise, label, scalars)), tokens, tokens_mask
-        h = self.stem(x.contiguous().to(self.stem.weight.dtype))
+        h, counts = patches(x.to(self.stem.weight.dtype), self.patch)
+        h = self.stem(h.transpose(1, 2).unflatten(2, counts).contiguous())
         left = [h]
         for level in self.down:
             for stage in level.stages:
@@ -112,7 +121,8 @@ class UNet(Backbone):
                 h = self.run(stage, torch.cat([h, left.pop()], dim=1), *said)
             if level.resample is not None:
                 h = level.resample(h, left[-1].shape[2:])
-        return self.head(F.silu(self.norm(h))).to(x.dtype)
+        h = self.head(F.silu(self.norm(h)))
+        return unpatched(h.flatten(2).transpose(1, 2), self.patch, counts, x.shape[2:]).to(x.dtype)
 
 
 class Level(nn.Module):
