@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,8 +59,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Numbers must be finite: JSON has no NaN, and a reader elsewhere would stumble."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    """Numbers must be finite: JSON has no NaN, and a reader elsewhere would stumble. Raises ReverieError."""
+    try:
+        text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        raise ReverieError(f"{Path(path).name} was not written: it would hold numbers that are not finite") from None
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
@@ -160,6 +165,32 @@ def staged(folder: Path) -> Iterator[Path]:
             with suppress(OSError):  # somebody else's by now
                 place.rmdir()
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Clears away what processes that died were writing below a folder, and puts back what one was replacing."""
+    for path in sorted(Path(folder).rglob(".*")):
+        match = re.fullmatch(r"\.(.+)\.(\d+)\.(tmp|old)", path.name)
+        if not match or _alive(int(match[2])):
+            continue
+        if match[3] == "old" and not (whole := path.with_name(match[1])).exists():
+            os.replace(path, whole)
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # a name that came round again: this one has nothing half-written here
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> None:

@@ -103,3 +103,27 @@ def test_self_attention_does_not_know_where_positions_are():
     attention, order = randomised(SelfAttention(nn.GroupNorm(4, 32), 16)), torch.randperm(30)
     x = torch.randn(2, 32, 30)
     torch.testing.assert_close(attention(x)[:, :, order], attention(x[:, :, order]), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_patches_are_channels_of_a_coarser_picture():
+    plain = randomised(small(UNet, 2, channels=8, out_channels=8))
+    patched = randomised(small(UNet, 2, channels=2, patch=2))
+    patched.load_state_dict(plain.state_dict())
+    x, c_noise, _ = inputs(patched, size=(6, 10))
+    truth = F.pixel_shuffle(plain(F.pixel_unshuffle(x, 2), c_noise), 2)
+    torch.testing.assert_close(patched(x, c_noise), truth)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("patch", "size"), [(3, (7,)), ((1, 2), (5, 9)), ((1, 2, 2), (3, 5, 6))], ids=str)
+def test_patches_of_any_length_fit_any_size(patch, size):
+    network = randomised(small(UNet, len(size), patch=patch, classes=2))
+    x, c_noise, conditions = inputs(network, size=size)
+    y = network(x, c_noise, **conditions)
+    assert y.shape == x.shape and y.isfinite().all()
+    again = UNet(**network.config)
+    again.load_state_dict(network.state_dict())
+    assert again.eval()(x, c_noise, **conditions).equal(y)
+    with pytest.raises(ValueError, match="patch"):
+        small(UNet, len(size), patch=(2,) * (len(size) + 1))

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from reverie.training.loop import NotFinite, Objective, train
+from reverie.training.guard import Guard, NotFinite
+from reverie.training.loop import Objective, train
+from reverie.training.memory import OutOfMemory
 from reverie.training.rates import Trapezoid
 
 f64 = torch.float64
@@ -68,18 +70,121 @@ def test_gradients_are_clipped_and_rates_follow_the_schedule():
     assert (loss.w - start).norm().item() == pytest.approx(0.05, rel=1e-4)
 
 
-@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_a_number_that_is_none_stops_training_before_the_update_and_says_where_it_came_from(poison):
-    loss = Square()
-    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
+POISON = pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+
+
+def poisoned(poison):
     bad = torch.ones(2, 3)
     bad[1, 2] = poison
-    loop = train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3)}, {"x": bad}])
-    next(loop)
-    kept = loss.w.detach().clone()
-    with pytest.raises(NotFinite, match=r"after 2 samples.*'x'.*data check"):
-        next(loop)
-    assert loss.w.detach().equal(kept)
+    return bad
+
+
+@POISON
+def test_an_update_with_a_number_that_is_none_is_skipped_and_says_where_it_came_from(poison):
+    good = torch.ones(2, 3)
+    w, done = steps([good, poisoned(poison), good])
+    truth, _ = steps([good, good])
+    assert w.equal(truth)
+    assert [bool(step.fault) for step in done] == [False, True, False]
+    assert "after 2 samples" in done[1].fault and "'x'" in done[1].fault and "data check" in done[1].fault
+    assert done[2].before == 4 and done[2].seen == 6  # the place in the data moves on
+
+
+@POISON
+def test_many_in_a_row_halve_the_rate_and_then_stop_with_the_weights_as_they_were(poison):
+    done, guard = [], Guard(patience=5)
+    loss = Square()
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
+    start = loss.w.detach().clone()
+    with pytest.raises(NotFinite, match=r"after 8 samples.*'x'.*checkpoint is untouched"):
+        into(done, train([Objective(loss, optimizer)], [{"x": poisoned(poison)}] * 9, guard=guard), loss)
+    assert loss.w.detach().equal(start)
+    assert [rate for rate, _, _ in done] == [1, 1, 0.5, 0.25]
+
+
+def test_good_updates_undo_the_back_off_and_frequent_faults_end_training_too():
+    guard = Guard(patience=8, recovery=4, score=3.0)
+    assert guard.factor == 0.25
+    for _ in range(8):
+        guard.passed()
+    assert guard.score == 1 and guard.factor == 1
+    with pytest.raises(NotFinite):
+        fails(guard, 100, good=2)  # one in three: 1 - 2 / 4 is gained each time
+    rare = Guard()
+    fails(rare, 100, good=39)
+    assert rare.score == 0
+
+
+def into(sink, steps, loss):
+    """Runs to the end, or to what is raised, with (rate, weights, fault) of every step in the sink."""
+    for step in steps:
+        sink.append((step.rate, loss.w.detach().clone(), step.fault))
+
+
+def fails(guard, times, good):
+    for _ in range(times):
+        guard.failed("bad")
+        for _ in range(good):
+            guard.passed()
+
+
+class Poisoned(Square):
+    """The loss is fine, and its gradient is none, or both are, from a given call on."""
+
+    def __init__(self, what, after=1):
+        super().__init__()
+        self.what, self.left = what, after
+
+    def forward(self, x):
+        self.left -= 1
+        value = super().forward(x)
+        if self.left >= 0:
+            return value
+        if self.what == "gradient":
+            value.register_hook(lambda g: g * float("nan"))
+        elif self.what == "loss":
+            return value + float("nan")  # whose gradient alone would be finite
+        elif self.what == "weights":
+            self.w.data[1] = float("inf")
+            return super().forward(x)
+        return value
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [("gradient", "the gradient is not"), ("loss", "the loss is not"), ("weights", "weights are not.*: w.*--resume")],
+)
+def test_whatever_breaks_is_named_and_nothing_is_updated_with_it(what, says):
+    loss = Poisoned(what)
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
+    kept = []
+    with pytest.raises(NotFinite, match=says):
+        into(kept, train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3)}] * 20), loss)
+    assert len(kept) == (1 if what == "weights" else 8)
+    assert all(w.equal(kept[0][1]) for _, w, _ in kept)
+
+
+class Hungry(Square):
+    """Has no memory for batches of more than two."""
+
+    def forward(self, x):
+        if len(x) > 2:
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            )
+        return super().forward(x)
+
+
+def test_running_out_of_memory_leaves_no_gradient_and_other_errors_are_what_they_are():
+    loss = Hungry()
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
+    with pytest.raises(OutOfMemory, match="batch of 3"):
+        next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3)}, {"x": torch.ones(3, 3)}], accumulate=2))
+    assert loss.w.grad is None
+    with pytest.raises(TypeError):
+        next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3), "y": 1}]))
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 4)}]))
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing():

@@ -2,7 +2,6 @@
 
 import platform
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,18 +15,12 @@ from .. import __version__, files
 from ..data.base import Dataset
 from ..discover import describe
 from ..errors import ReverieError
-from ..files import fill
-from ..modalities.grids import write_picture
-from ..systems.diffusion import Diffusion
-from ..training import checkpoints
-from ..training.averages import Average, Power, snapshot
-from ..training.checkpoints import Checkpoint
 from ..training.logs import Log, Progress
-from ..training.loop import Objective, Step, train
+from ..training.loop import Step
 from ..training.processes import accelerator, bare
-from ..training.rates import Trapezoid
-from .card import card
-from .trial import LENGTHS, fresh, optimizer_of, require_space, settle, size_of
+from .screen import say
+from .session import Session, marked, room
+from .trial import fresh, require_space, settle, size_of
 
 if TYPE_CHECKING:
     from .generation import Generation
@@ -63,66 +56,45 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool) -> Path:
     if door.is_main_process:
         say(f"{len(data):,} samples of {'x'.join(map(str, data.shape))}, {size_of(system):,} parameters, {recipe.dtype}, "
             f"{recipe.samples:,} samples to see; run folder {out}")  # fmt: skip
-    finished = fit(recipe, data, system, out, resume, door)
+    finished = fit(Session(recipe, data, system, out, door, settled), resume)
     if finished and door.is_main_process:
         say(f"done. Make samples with:\n\n    reverie sample {out}\n")
     return out
 
 
-def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, resume: bool, door: Any) -> bool:
-    """The loop around `train`; whether it came to its end."""
-    from .generation import batches
-
-    assert recipe.samples and recipe.dtype
-    loss = recipe.loss(system)
-    backbone = system.network
-    system.denoiser.backbone = door.prepare(backbone)
-    loss.to(door.device)
-    optimizer = door.prepare(optimizer_of(recipe, loss))
-    kept = {length: Average(backbone, Power(length)) for length in sorted({*LENGTHS, recipe.average})}
-    count = seen = 0
+def fit(session: Session, resume: bool) -> bool:
+    """The loop around the updates; whether it came to its end."""
     if resume:
-        count, seen = restore(folder, backbone, optimizer, kept)
-    micro = recipe.micro_batch or recipe.batch // door.num_processes
-    fed = batches(data, system.codec, system.conditioner, seed=recipe.seed, seen=seen, total=recipe.samples,
-                  batch=recipe.batch, micro_batch=micro, rank=door.process_index, processes=door.num_processes,
-                  device=door.device)  # fmt: skip
-    steps = train(
-        [Objective(loss, optimizer)], fed, accelerator=door, accumulate=recipe.batch // door.num_processes // micro,
-        rate=Trapezoid(recipe.samples, recipe.warmup, recipe.decay), seed=recipe.seed, count=count, seen=seen,
-    )  # fmt: skip
-    log = Log(folder, seen) if door.is_main_process else None
+        session.restore()
+    recipe, folder, main = session.recipe, session.folder, session.door.is_main_process
+    assert recipe.samples
+    log = Log(folder, session.seen) if main else None
     with log or nullcontext(), interruptible() as interrupted:
-        progress, reports = Progress(recipe.samples, seen), Reports(recipe, seen)
-        for step in steps:
-            for average in kept.values():
-                average.update(backbone, step.before, step.seen)
-            reports.add(step)
+        progress, reports = Progress(recipe.samples, session.seen), Reports(recipe, session.seen)
+        for step in session.steps():
             if log is None:
                 continue
+            reports.add(step)
             progress(step.seen, reports.loss, recipe.learning_rate * step.rate)
-            if passes(step, recipe.samples, 100):
-                log.report(step.seen, reports.take())
-            if passes(step, recipe.samples, recipe.snapshots):
-                for length in LENGTHS:
-                    snapshot(folder / "ema", kept[length], step.seen)
-            due = passes(step, recipe.samples, recipe.checkpoints)
+            if marked(step.before, step.seen, recipe.samples, 100):
+                with room(folder):
+                    log.report(step.seen, reports.take())
+            if marked(step.before, step.seen, recipe.samples, recipe.snapshots):
+                session.snapshot()
+            due = marked(step.before, step.seen, recipe.samples, recipe.checkpoints)
             if due or interrupted():
-                save(recipe, system, folder, backbone, optimizer, kept, step)
+                session.save()
             if due:
-                preview(recipe, system, folder, kept[recipe.average], step.seen)
+                session.preview()
             if interrupted() and step.seen < recipe.samples:
                 say(
                     f"\nstopped at {step.seen:,} samples, all saved. Go on with:\n\n    reverie train --resume {folder}\n"
                 )
                 return False
-    system.denoiser.backbone = bare(backbone)
+        if reports.faults:
+            say(f"{reports.faults:,} updates were skipped, since their numbers were not finite; log.jsonl says when")
+    session.system.denoiser.backbone = bare(session.backbone)
     return True
-
-
-def passes(step: Step, total: int, times: int) -> bool:
-    """Whether the step reached one of `times` even marks of the whole."""
-    return step.before * times // total < step.seen * times // total
 
 
 class Reports:
@@ -131,80 +103,28 @@ class Reports:
     def __init__(self, recipe: "Generation", seen: int) -> None:
         self.rate, self.loss, self.started, self.first = recipe.learning_rate, 0.0, time.monotonic(), seen
         self.steps: list[Step] = []
+        self.faults = 0
 
     def add(self, step: Step) -> None:
-        self.loss = step.losses[0] if not self.loss else self.loss + 0.02 * (step.losses[0] - self.loss)
         self.steps.append(step)
+        if step.fault:
+            self.faults += 1
+            say(f"\nskipped an update: {step.fault}")
+        else:
+            self.loss = step.losses[0] if not self.loss else self.loss + 0.02 * (step.losses[0] - self.loss)
 
     def take(self) -> dict[str, float]:
         steps, self.steps = self.steps, []
+        good = [step for step in steps if not step.fault]
         passed = time.monotonic() - self.started
-        return {
-            "loss": sum(step.losses[0] for step in steps) / len(steps),
-            "grad_norm": sum(step.grad_norm for step in steps) / len(steps),
+        means = {"loss": sum(step.losses[0] for step in good) / len(good),
+                 "grad_norm": sum(step.grad_norm for step in good) / len(good)} if good else {}  # fmt: skip
+        return means | {
             "learning_rate": self.rate * steps[-1].rate,
             "seconds": passed,
             "samples_per_second": (steps[-1].seen - self.first) / max(passed, 1e-9),
+            **({"skipped": len(steps) - len(good)} if len(good) < len(steps) else {}),
         }
-
-
-def save(
-    recipe: "Generation", system: Diffusion, folder: Path, backbone: torch.nn.Module, optimizer: Any,
-    kept: dict[float, Average], step: Step,
-) -> None:  # fmt: skip
-    """The checkpoint, and the model as it is now."""
-    raw = bare(backbone)
-    state, groups = checkpoints.of_optimizer(optimizer.optimizer if hasattr(optimizer, "optimizer") else optimizer)
-    tensors = {"raw": raw.state_dict(), "optimizer": state}
-    tensors |= {f"average-{length:.3f}": average.tensors for length, average in kept.items()}
-    checkpoints.save(folder / "checkpoints", Checkpoint(step.seen, tensors, {"count": step.updates, "groups": groups}))
-    system.about["seen"] = step.seen
-    with unwrapped(system):
-        system.save(folder, ema={**raw.state_dict(), **kept[recipe.average].tensors}, raw=raw.state_dict())
-        files.write_text(folder / "README.md", card(system, folder.name, recipe))
-
-
-def restore(folder: Path, backbone: torch.nn.Module, optimizer: Any, kept: dict[float, Average]) -> tuple[int, int]:
-    """Puts the newest whole checkpoint back; (count, seen)."""
-    found, faults = checkpoints.latest(folder / "checkpoints")
-    for fault in faults:
-        say(f"skipped a checkpoint: {fault}")
-    if found is None:
-        say("no checkpoint was saved yet: starting from the beginning")
-        return 0, 0
-    fill(bare(backbone), found.tensors["raw"], str(folder))
-    inner = optimizer.optimizer if hasattr(optimizer, "optimizer") else optimizer
-    checkpoints.into_optimizer(inner, found.tensors["optimizer"], found.state["groups"])
-    for length, average in kept.items():
-        average.tensors = found.tensors[f"average-{length:.3f}"]
-    for path in (folder / "ema").glob("*.safetensors"):
-        if int(path.stem.split("-")[1]) > found.seen:
-            path.unlink()
-    say(f"going on from {found.seen:,} samples")
-    return found.state["count"], found.seen
-
-
-def preview(recipe: "Generation", system: Diffusion, folder: Path, average: Average, seen: int) -> None:
-    """Grids of samples at fixed seeds, from the raw and the averaged weights."""
-    with unwrapped(system):
-        shown, raw = Diffusion.build(system.describe()), system.network.state_dict()
-    for name, tensors in (("raw", raw), ("ema", {**raw, **average.tensors})):
-        fill(shown.network, {key: value.cpu() for key, value in tensors.items()}, name)
-        samples = shown.generate(20, seed=recipe.seed, sample_steps=12, dtype=recipe.dtype)
-        path = folder / "samples" / f"{seen:08d}-{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_picture(shown.modality.show(samples.raw, columns=10), path)
-
-
-@contextmanager
-def unwrapped(system: Diffusion) -> Iterator[None]:
-    """The system with its own backbone inside, without what several processes wrap around it."""
-    prepared = system.denoiser.backbone
-    system.denoiser.backbone = bare(prepared)
-    try:
-        yield
-    finally:
-        system.denoiser.backbone = prepared
 
 
 def options(recipe: "Generation") -> dict[str, Any]:
@@ -251,7 +171,3 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -13,8 +13,10 @@ from ..errors import ReverieError
 from ..systems.diffusion import Diffusion
 from ..training.averages import weights_of
 from ..training.loop import Objective, train
+from ..training.memory import OutOfMemory
 from ..training.processes import bfloat16_is_fast
 from .networks import chosen_network
+from .screen import say
 
 if TYPE_CHECKING:
     from .generation import Generation
@@ -25,12 +27,15 @@ LENGTHS = (0.05, 0.1)
 
 
 def settle(recipe: "Generation", data: Dataset, device: torch.device) -> tuple["Generation", dict[str, Any]]:
-    """The recipe with nothing left open, and what was chosen by trial: dtype, samples, threads."""
+    """The recipe with nothing left open, and what was chosen: the threads, and [samples seen, micro-batch] from where on
+    memory called for smaller ones.
+    """
     threads = torch.get_num_threads()
-    speeds = {}
+    speeds: dict[str, float] = {}
     if recipe.dtype is None or recipe.samples is None:
         dtypes = [recipe.dtype] if recipe.dtype else ["float32", *(["bfloat16"] if bfloat16_is_fast() else [])]
-        speeds = {dtype: speed_of(replace(recipe, dtype=dtype), data, device) for dtype in dtypes}
+        for dtype in dtypes:
+            recipe, speeds[dtype] = fitting(replace(recipe, dtype=dtype), data, device)
         recipe = replace(recipe, dtype=max(speeds, key=lambda dtype: speeds[dtype]))
     if recipe.samples is None:
         minutes = recipe.minutes or 5.0
@@ -42,7 +47,25 @@ def settle(recipe: "Generation", data: Dataset, device: torch.device) -> tuple["
     recipe = replace(
         recipe, network=recipe.network or chosen_network(data.shape), warmup=min(recipe.warmup, total // 4)
     )
-    return recipe, {"threads": threads}
+    return recipe, {"threads": threads, "smaller": []}
+
+
+def fitting(recipe: "Generation", data: Dataset, device: torch.device) -> tuple["Generation", float]:
+    """The recipe with a micro-batch that fits in memory, and its speed. Raises ReverieError where none fits."""
+    while True:
+        try:
+            return recipe, speed_of(recipe, data, device)
+        except OutOfMemory as error:
+            micro = smaller(recipe.micro_batch or recipe.batch, recipe.batch)
+            if not micro:
+                raise ReverieError(f"{error}, and there is nothing smaller: choose a smaller --network") from None
+            recipe = replace(recipe, micro_batch=micro)
+            say(f"{error}: trying {micro} samples at a time")
+
+
+def smaller(micro: int, share: int) -> int:
+    """The next smaller micro-batch that a share of the batch is a whole number of; 0 where there is none."""
+    return next((n for n in range(micro // 2, 0, -1) if share % n == 0), 0)
 
 
 def speed_of(recipe: "Generation", data: Dataset, device: torch.device) -> float:

@@ -11,6 +11,8 @@ from torch import Tensor
 from ..errors import ReverieError
 from ..files import load_tensors, read_json, save_tensors, sha256, staged, write_json
 
+KEPT = "The last checkpoint is untouched."
+
 
 class Checkpoint(NamedTuple):
     """Named groups of tensors, and plain data beside them."""
@@ -29,9 +31,14 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
         write_json(stage / "state.json", checkpoint.state)
         hashes = {one.name: {"sha256": sha256(one), "size": one.stat().st_size} for one in sorted(stage.iterdir())}
         write_json(stage / "manifest.json", {"format": 1, "seen": checkpoint.seen, "files": hashes})
+    prune(folder, keep)
+    return path
+
+
+def prune(folder: Path, keep: int = 2) -> None:
+    """Removes all but the last `keep`, whole or not."""
     for old in saved(folder)[:-keep]:
         shutil.rmtree(old)
-    return path
 
 
 def saved(folder: Path) -> list[Path]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.noise import stream
-from ..errors import ReverieError
+from .guard import Guard, diagnosis
+from .memory import OutOfMemory, shortage
 
 
 class Objective(NamedTuple):
@@ -34,16 +35,14 @@ class Step(NamedTuple):
     """The greatest of the objectives', before clipping."""
     rate: float
     """The factor of the learning rate."""
-
-
-class NotFinite(ReverieError):
-    """A number that is not finite where training needs one; nothing was updated with it."""
+    fault: str | None = None
+    """Why an objective was not updated, where that is so; its loss is then not finite."""
 
 
 def train(
     objectives: Sequence[Objective], batches: Iterable[Mapping[str, Any]], *, accelerator: Any = None,
     accumulate: int = 1, clip: float = 1.0, rate: Callable[[int], float] = lambda seen: 1.0,
-    seed: int = 0, count: int = 0, seen: int = 0,
+    seed: int = 0, count: int = 0, seen: int = 0, guard: Guard | None = None,
 ) -> Iterator[Step]:  # fmt: skip
     """Yields after every update until the batches end, so that logs, averages, previews and stops are a `for` body.
 
@@ -51,40 +50,56 @@ def train(
     their samples. `rate` scales the optimizers' own rates at a count of samples seen. Whatever draws from the global
     generator inside a network (dropout) is seeded by (seed, count, process). `accelerator` is an
     `accelerate.Accelerator` that has prepared backbones and optimizers; without one this is plain PyTorch.
-    Raises NotFinite before an update with a loss or a gradient that is no number.
+    An update with a loss or a gradient that is no number is skipped, and `guard` says for how long: it raises NotFinite.
+    Raises OutOfMemory, with nothing changed, where a batch does not fit.
     """
     processes = accelerator.num_processes if accelerator else 1
     rank = accelerator.process_index if accelerator else 0
     peaks = [[group.setdefault("peak", group["lr"]) for group in o.optimizer.param_groups] for o in objectives]
-    batches = iter(batches)
+    batches, guard = iter(batches), guard or Guard()
     while group := list(islice(batches, accumulate)):
-        size = sum(len(batch["x"]) for batch in group)
-        factor = rate(seen)
-        losses, norms = [], []
+        factor = rate(seen) * guard.factor
+        losses, norms, fault = [], [], None
         for (loss, optimizer), lrs in zip(objectives, peaks, strict=True):
-            total = 0.0
             loss.train()
             with seeded(stream(seed, "update", count, rank)):
-                for i, batch in enumerate(group):
-                    with whole_gradients(loss, i + 1 == len(group)):
-                        value = loss(**batch) * (len(batch["x"]) / size)
-                        accelerator.backward(value) if accelerator else value.backward()
-                    total += value.item()
-            if not math.isfinite(total):
-                optimizer.zero_grad()
-                raise NotFinite(_diagnosis("the loss", seen, group))
+                total = differentiate(loss, optimizer, group, accelerator)
             norm = nn.utils.clip_grad_norm_(list(parameters(optimizer)), clip).item()
-            if not math.isfinite(norm):
-                optimizer.zero_grad()
-                raise NotFinite(_diagnosis("the gradient", seen, group))
-            for params, lr in zip(optimizer.param_groups, lrs, strict=True):
-                params["lr"] = lr * factor
-            optimizer.step()
+            if math.isfinite(norm):
+                for params, lr in zip(optimizer.param_groups, lrs, strict=True):
+                    params["lr"] = lr * factor
+                optimizer.step()
+            else:
+                fault = diagnosis("the gradient" if math.isfinite(total) else "the loss", seen, group, loss)
             optimizer.zero_grad()
             losses.append(total)
             norms.append(norm)
-        before, seen, count = seen, seen + size * processes, count + 1
-        yield Step(count, before, seen, tuple(losses), max(norms), factor)
+        before, seen, count = seen, seen + sum(len(batch["x"]) for batch in group) * processes, count + 1
+        guard.failed(fault) if fault else guard.passed()
+        yield Step(count, before, seen, tuple(losses), max(norms), factor, fault)
+
+
+def differentiate(
+    loss: nn.Module, optimizer: torch.optim.Optimizer, group: Sequence[Mapping[str, Any]], accelerator: Any = None
+) -> float:
+    """The loss over a group of batches, weighted by their samples, with its gradients left in the parameters.
+
+    A loss that is no number makes every gradient none, whatever the network: so all processes see it in the norm.
+    Raises OutOfMemory, with no gradient left.
+    """
+    total, size = 0.0, sum(len(batch["x"]) for batch in group)
+    try:
+        with shortage(f"on a batch of {max(len(batch['x']) for batch in group)}"):
+            for i, batch in enumerate(group):
+                with whole_gradients(loss, i + 1 == len(group)):
+                    value = loss(**batch) * (len(batch["x"]) / size)
+                    total += (told := value.item())
+                    value = value if math.isfinite(told) else value * math.nan
+                    accelerator.backward(value) if accelerator else value.backward()
+    except OutOfMemory:
+        optimizer.zero_grad()
+        raise
+    return total
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
@@ -108,16 +123,3 @@ def whole_gradients(module: nn.Module, last: bool) -> Iterator[None]:
             if not last and hasattr(part, "no_sync"):
                 stack.enter_context(part.no_sync())  # type: ignore[operator]
         yield
-
-
-def _diagnosis(what: str, seen: int, group: list[Mapping[str, Any]]) -> str:
-    broken = [
-        key for batch in group for key, value in batch.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
-    ]  # fmt: skip
-    why = (
-        f"the data under {sorted(set(broken))} hold numbers that are not finite: check them with `reverie data check`"
-        if broken
-        else "the data are finite, so training diverged: try a lower learning rate, or float32"
-    )
-    return f"{what} is not a finite number after {seen} samples; {why}. The last checkpoint is untouched."

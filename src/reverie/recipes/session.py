@@ -1,0 +1,206 @@
+"""The state of one training: what a checkpoint holds, how it is saved, put back, and carried through what goes wrong."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import files
+from ..data.base import Dataset
+from ..errors import ReverieError
+from ..files import fill
+from ..modalities.grids import write_picture
+from ..systems.diffusion import Diffusion
+from ..training import checkpoints
+from ..training.averages import Average, Power, snapshot
+from ..training.checkpoints import Checkpoint
+from ..training.guard import Guard
+from ..training.loop import Objective, Step, train
+from ..training.memory import OutOfMemory, is_shortage
+from ..training.processes import bare
+from ..training.rates import Trapezoid
+from .card import card
+from .screen import say
+from .trial import LENGTHS, optimizer_of, smaller
+
+if TYPE_CHECKING:
+    from .generation import Generation
+
+
+@dataclass
+class Session:
+    """Backbone, optimizer, averages and counters of a run, on `door`, the accelerator. Weights start as the system's."""
+
+    recipe: "Generation"
+    data: Dataset
+    system: Diffusion
+    folder: Path
+    door: Any
+    settled: dict[str, Any]
+    """The contents of recipe.json."""
+    count: int = 0
+    """Updates so far, those skipped included."""
+    seen: int = 0
+    guard: Guard = field(default_factory=Guard)
+
+    def __post_init__(self) -> None:
+        self.loss = self.recipe.loss(self.system)
+        self.backbone = self.system.network
+        self.system.denoiser.backbone = self.door.prepare(self.backbone)
+        self.loss.to(self.door.device)
+        self.optimizer = self.door.prepare(optimizer_of(self.recipe, self.loss))
+        lengths = sorted({*LENGTHS, self.recipe.average})
+        self.kept = {length: Average(self.backbone, Power(length)) for length in lengths}
+
+    def steps(self) -> Iterator[Step]:
+        """The updates that are left. Where memory runs out, batches go on in smaller parts, which recipe.json then says."""
+        from .generation import batches
+
+        recipe, door = self.recipe, self.door
+        assert recipe.samples
+        share = recipe.batch // door.num_processes
+        while self.seen < recipe.samples:
+            micro, until = self.micro_batch()
+            fed = batches(self.data, self.system.codec, self.system.conditioner, seed=recipe.seed, seen=self.seen,
+                          total=until, batch=recipe.batch, micro_batch=micro, rank=door.process_index,
+                          processes=door.num_processes, device=door.device)  # fmt: skip
+            loop = train([Objective(self.loss, self.optimizer)], fed, accelerator=door, accumulate=share // micro,
+                         rate=Trapezoid(recipe.samples, recipe.warmup, recipe.decay), seed=recipe.seed,
+                         count=self.count, seen=self.seen, guard=self.guard)  # fmt: skip
+            try:
+                for step in loop:
+                    self.count, self.seen = step.updates, step.seen
+                    for average in self.kept.values():
+                        average.update(self.backbone, step.before, step.seen)
+                    yield step
+            except OutOfMemory as error:
+                self.shrink(micro, share, error)
+
+    def micro_batch(self) -> tuple[int, int]:
+        """Samples at a time from here on, and up to how many samples seen."""
+        recipe, door = self.recipe, self.door
+        assert recipe.samples
+        marks = [
+            (0, recipe.micro_batch or recipe.batch // door.num_processes),
+            *self.settled["chosen"].get("smaller", []),
+        ]
+        now = max(i for i, (start, _) in enumerate(marks) if start <= self.seen)
+        return marks[now][1], marks[now + 1][0] if now + 1 < len(marks) else recipe.samples
+
+    def shrink(self, micro: int, share: int, error: OutOfMemory) -> None:
+        """Goes on with a smaller micro-batch, or raises ReverieError where there is none."""
+        less = smaller(micro, share)
+        if self.door.num_processes > 1 or not less:
+            mend = "give --micro-batch" if less else "choose a smaller --network"
+            raise ReverieError(f"{error}: {mend}, or free some. {checkpoints.KEPT}")
+        chosen = self.settled["chosen"]
+        chosen["smaller"] = [*(mark for mark in chosen.get("smaller", []) if mark[0] < self.seen), [self.seen, less]]
+        files.write_json(self.folder / "recipe.json", self.settled)
+        say(f"{error}: going on with {less} samples at a time, which changes nothing but the speed")
+
+    def save(self) -> None:
+        """The checkpoint, and the model as it is now. Raises ReverieError where the disk is full."""
+        raw = bare(self.backbone)
+        state, groups = checkpoints.of_optimizer(self.inner_optimizer)
+        tensors = {"raw": raw.state_dict(), "optimizer": state}
+        tensors |= {f"average-{length:.3f}": average.tensors for length, average in self.kept.items()}
+        said = {"count": self.count, "groups": groups, "guard": self.guard.score}
+        with room(self.folder):
+            checkpoints.save(self.folder / "checkpoints", Checkpoint(self.seen, tensors, said))
+        self.publish()
+
+    def publish(self) -> None:
+        """The model as it is now, and its card."""
+        raw = bare(self.backbone)
+        self.system.about["seen"] = self.seen
+        with room(self.folder), self.unwrapped():
+            average = self.kept[self.recipe.average].tensors
+            self.system.save(self.folder, ema={**raw.state_dict(), **average}, raw=raw.state_dict())
+            files.write_text(self.folder / "README.md", card(self.system, self.folder.name, self.recipe))
+
+    def snapshot(self) -> None:
+        """The averages from which one of any length is reconstructed."""
+        with room(self.folder):
+            for length in LENGTHS:
+                snapshot(self.folder / "ema", self.kept[length], self.seen)
+
+    def restore(self) -> None:
+        """Puts the newest whole checkpoint back, clears away what was begun after it, and ends what it began."""
+        files.sweep(self.folder)
+        checkpoints.prune(self.folder / "checkpoints")
+        found, faults = checkpoints.latest(self.folder / "checkpoints")
+        for fault in faults:
+            say(f"skipped a checkpoint: {fault}")
+        for path in (self.folder / "ema").glob("*.safetensors"):
+            if int(path.stem.split("-")[1]) > (found.seen if found else 0):
+                path.unlink()
+        if found is None:
+            say("no checkpoint was saved yet: starting from the beginning")
+            return
+        fill(bare(self.backbone), found.tensors["raw"], str(self.folder))
+        checkpoints.into_optimizer(self.inner_optimizer, found.tensors["optimizer"], found.state["groups"])
+        for length, average in self.kept.items():
+            average.tensors = found.tensors[f"average-{length:.3f}"]
+        self.count, self.seen, self.guard.score = found.state["count"], found.seen, found.state.get("guard", 0.0)
+        say(f"going on from {found.seen:,} samples")
+        self.publish()
+        if marked(self.seen - self.recipe.batch, self.seen, self.recipe.samples or 0, self.recipe.checkpoints):
+            self.preview()
+
+    def preview(self) -> None:
+        """Grids of samples at fixed seeds, from the raw and the averaged weights; training goes on where there are none."""
+        with self.unwrapped():
+            shown, raw = Diffusion.build(self.system.describe()), self.system.network.state_dict()
+        for name, tensors in (("raw", raw), ("ema", {**raw, **self.kept[self.recipe.average].tensors})):
+            path = self.folder / "samples" / f"{self.seen:08d}-{name}.png"
+            if path.exists():
+                continue
+            fill(shown.network, {key: value.cpu() for key, value in tensors.items()}, name)
+            try:
+                samples = shown.generate(20, seed=self.recipe.seed, sample_steps=12, dtype=self.recipe.dtype)
+            except (ReverieError, MemoryError, RuntimeError) as error:
+                if not isinstance(error, ReverieError) and not is_shortage(error):
+                    raise
+                say(f"no picture of the {name} weights at {self.seen:,} samples: {str(error).splitlines()[0]}")
+                continue
+            with room(self.folder):
+                path.parent.mkdir(exist_ok=True)
+                write_picture(shown.modality.show(samples.raw, columns=10), path)
+
+    @property
+    def inner_optimizer(self) -> torch.optim.Optimizer:
+        return self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
+
+    @contextmanager
+    def unwrapped(self) -> Iterator[None]:
+        """The system with its own backbone inside, without what several processes wrap around it."""
+        prepared = self.system.denoiser.backbone
+        self.system.denoiser.backbone = bare(prepared)
+        try:
+            yield
+        finally:
+            self.system.denoiser.backbone = prepared
+
+
+def marked(before: int, seen: int, total: int, times: int) -> bool:
+    """Whether training passed one of `times` even marks of the whole between two counts of samples seen."""
+    return before * times // total < seen * times // total
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Says what a full disk means for the run."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        whole = [path.name for path in checkpoints.saved(folder / "checkpoints")]
+        kept = f"the checkpoint at {int(whole[-1]):,} samples is whole" if whole else "no checkpoint was saved yet"
+        raise ReverieError(
+            f"the disk of {folder} is full; {kept}. Make room, then: reverie train --resume {folder}"
+        ) from None
