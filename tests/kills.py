@@ -108,6 +108,7 @@ def forked(work: Callable[[], None], after: float | None = None) -> int:
         try:
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 2)
+            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             torch.set_num_threads(1)
             work()
             status = 0
