@@ -37,9 +37,9 @@ class Check:
         kind = "grey" if channels == 1 else "colour"
         about = f", {kind}" if dataset.modality == "Images" else ""
         lines.append(f"samples: {len(dataset)} of {channels} x {' x '.join(map(str, axes))}{about}")
-        if dataset.dtype:
+        if dataset.modality == "Arrays":
             low, high = self.range
-            lines.append(f"numbers: {dataset.dtype} from {low:g} to {high:g}, and kept so")
+            lines.append(f"numbers: {dataset.dtype or _dtype(dataset)} from {low:.7g} to {high:.7g}")
         lines += self._classes()
         if dataset.scalar_names:
             lines.append(f"scalars: {', '.join(map(printable, dataset.scalar_names))}")

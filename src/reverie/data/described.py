@@ -89,7 +89,9 @@ def described(
     if said.unused:
         notes.append(f"columns not used: {', '.join(sorted(said.unused))}")
     if listed.outside:
-        doubts.append(f"{listed.outside} of the files are links that lead outside the folder, and are followed")
+        doubts.append(
+            f"links that lead outside the folder, and were followed: {listed.outside} of {len(listed.found)} files"
+        )
     same = duplicates(names, raw)
     place = dict(zip(names, labels, strict=True)) if classes else {}
     return Dataset(

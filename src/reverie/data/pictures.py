@@ -40,10 +40,11 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each orientation. Exif 2.32, 4.6.4, https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf"""
-FRAME, SIXTEEN, CMYK, OPACITY, TURNED = (
+FRAME, SIXTEEN, CMYK, PALETTE, OPACITY, TURNED = (
     "first of several frames or pages",
     "16 bits a channel to 8",
     "CMYK to RGB",
+    "palette to colours",
     "opacity over white",
     "turned upright",
 )
@@ -148,6 +149,8 @@ def _flat(picture: Image.Image, changes: list[str]) -> Image.Image:
         raise Unusable("Lab colours: save it as RGB")
     if picture.mode == "CMYK":
         changes.append(CMYK)
+    if picture.mode in ("P", "PA"):
+        changes.append(PALETTE)
     if picture.has_transparency_data:
         changes.append(OPACITY)
         paper = Image.new("RGBA", picture.size, "white")

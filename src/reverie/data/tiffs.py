@@ -12,8 +12,10 @@ import numpy as np
 from ..errors import MissingDependency
 from .opening import Unusable, opened
 
-LIMIT = 2**30
+LIMIT = 2**29
 """Bytes of the largest picture that is read."""
+PACKED = 4096
+"""What a byte can unpack to, generously: 1032 by Deflate, at most 2731 by LZW."""
 PAGES = 4096
 DAMAGED = "cut short or damaged"
 
@@ -28,7 +30,7 @@ def read(path: str, most: int = LIMIT) -> tuple[tuple[int, ...], np.dtype, np.nd
         shape, dtype = _numbers(series)
         if math.prod(shape) > most:
             return shape, dtype, None
-        _complete(series, file)
+        _complete(series, file, math.prod(shape) * dtype.itemsize)
         try:
             array = series.asarray()
         except ValueError as error:
@@ -80,20 +82,20 @@ def _numbers(series: Any) -> tuple[tuple[int, ...], np.dtype]:
     if dtype is None or dtype.kind not in "biuf" or "Y" not in axes or "X" not in axes or not math.prod(shape):
         raise Unusable("holds no picture of real numbers")
     if math.prod(shape) * dtype.itemsize > LIMIT:
-        raise Unusable(f"states more than {LIMIT // 2**30} GiB")
+        raise Unusable(f"states more than {LIMIT // 2**20} MiB")
     height, width = shape[axes.index("Y")], shape[axes.index("X")]
     return (math.prod(shape) // (height * width), height, width), dtype
 
 
-def _complete(series: Any, file: Any) -> None:
+def _complete(series: Any, file: Any, needed: int) -> None:
     """Raises Unusable where the numbers would lie beyond the end of the file, or nowhere: the library reads zeros."""
-    end = file.seek(0, io.SEEK_END)
+    end, stored = file.seek(0, io.SEEK_END), 0
     for page in series.pages:
-        if page is None:
+        if page is None or not all(0 < count <= end - at for at, count in zip(page.dataoffsets, page.databytecounts)):
             raise Unusable(DAMAGED)
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-            if not count or offset + count > end:
-                raise Unusable(DAMAGED)
+        stored += sum(page.databytecounts)
+    if needed > stored * PACKED:
+        raise Unusable(DAMAGED)
 
 
 def _by_other_library(file: Any, shape: tuple[int, ...], dtype: np.dtype, reason: str) -> np.ndarray:

@@ -44,11 +44,11 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool) -> Path:
     door = accelerator()
     if door.num_processes > 1 and out is None:
         raise ReverieError("several processes need one folder to agree on: give --out RUN")
-    if door.is_main_process and data.report.found:
+    if door.is_main_process and not resume and data.report.found:
         for line in Check(data).lines():
             say(line)
-    if door.is_main_process and data.captions:
-        say(f"note: the captions are not used: {type(recipe).__name__} learns no text")
+        if data.captions:
+            say("note: the captions are not used by this recipe, which learns no text")
     if door.is_main_process and not resume:
         out = fresh(out, data.name)
         recipe, chosen = settle(recipe, data, door.device)
