@@ -5,6 +5,7 @@ of its own, and of reading the folder once more, with what that takes in memory 
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,15 +38,21 @@ def make(folder: Path, n: int, side: int) -> None:
         coarse.resize((side, side)).save(folder / f"{i % 10}" / f"{i:07d}.png")
 
 
+def processor_seconds() -> float:
+    """Of this process and of those that it started: what other work on the machine does not change."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+
 def report(n: int, folder: Path) -> None:
     from reverie.data.listing import listing
     from reverie.modalities import load
 
     def timed(what: str, action) -> None:
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), processor_seconds()
         action()
-        passed = time.perf_counter() - started
-        print(f"{what:<40}{passed:8.2f} s {n / passed:10,.0f} files/s", flush=True)
+        passed, busy = time.perf_counter() - started, processor_seconds() - busy
+        print(f"{what:<36}{passed:8.2f} s {n / passed:10,.0f} files/s {busy:8.2f} s of processor time", flush=True)
 
     check = [sys.executable, "-m", "reverie", "data", "check", str(folder)]
     timed("listing", lambda: listing(folder))

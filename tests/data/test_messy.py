@@ -230,8 +230,8 @@ def test_strict_ends_with_status_1_and_writes_nothing(folder, tmp_path, monkeypa
 
 def test_a_messy_folder_trains_and_says_first_what_it_skipped(folder, tmp_path, capsys):
     run = tmp_path / "run"
-    code = call("train", str(folder), "--samples", "64", "--size", "16", "--batch", "16", "--checkpoints", "1", "--dtype", "float32",
-                "--network", "unet(levels=(16, 32), blocks=1)", "--out", str(run))  # fmt: skip
+    code = call("train", str(folder), "--samples", "64", "--size", "16", "--batch", "16", "--checkpoints", "1",
+                "--dtype", "float32", "--network", "unet(levels=(16, 32), blocks=1)", "--out", str(run))  # fmt: skip
     said = capsys.readouterr().err
     assert code == 0, said
     assert said.startswith("found 25, used 15, skipped 10\n") and "cat/bomb.png" in said
