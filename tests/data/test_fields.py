@@ -224,6 +224,22 @@ def test_a_file_that_states_more_than_it_can_hold_is_not_believed(tmp_path):
         tiffs.read(str(path))
 
 
+@pytest.mark.parametrize("length", [0, 10_000])
+def test_numbers_that_lie_nowhere_are_not_zeros(tmp_path, length):
+    """The library reads a strip of no bytes, or one beyond the end, as if it were full of zeros or cut."""
+    path = tmp_path / "a.tif"
+    write(path, numbers((16, 16), "uint16"), compression="zlib")
+    content = bytearray(path.read_bytes())
+    start = struct.unpack_from("<I", content, 4)[0]
+    for i in range(struct.unpack_from("<H", content, start)[0]):
+        tag, kind, count = struct.unpack_from("<HHI", content, start + 2 + 12 * i)
+        if tag == 279:
+            struct.pack_into("<HHII", content, start + 2 + 12 * i, tag, kind, count, length)
+    path.write_bytes(content)
+    with pytest.raises(Unusable, match="cut short or damaged"):
+        tiffs.read(str(path))
+
+
 def test_damaged_tiffs_are_refused_however_they_are_damaged(tmp_path):
     rng = np.random.default_rng(1)
     path = tmp_path / "a.tif"
