@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from reverie.data.arrays import load_arrays
+from reverie.data.check import Check
 from reverie.data.npy import read_npy, read_npz
 from reverie.errors import ReverieError
 
@@ -94,10 +95,18 @@ def test_what_is_not_finite_is_named_by_its_place(tmp_path, bad):
         load_arrays(tmp_path / "a.npy")
 
 
-def test_what_is_not_finite_in_a_folder_is_named_by_its_file(tmp_path):
-    np.save(tmp_path / "a.npy", np.zeros((2, 5)))
-    np.save(tmp_path / "b.npy", np.full((2, 5), np.nan))
-    with pytest.raises(ReverieError, match=r"b\.npy: 10 numbers are not finite"):
+def test_what_is_not_finite_in_a_folder_is_skipped_and_named(tmp_path):
+    for name, value in (("a", 0.0), ("b", np.nan), ("c", 1e300), ("d", 1.0), ("e", -np.inf)):
+        np.save(tmp_path / name, np.full((2, 5), value))
+    found = load_arrays(tmp_path)
+    assert found.raw[:, 0, 0].tolist() == [0, 1]
+    skipped = {one.name: one.reason for one in found.report.skipped}
+    assert skipped == dict.fromkeys(("b.npy", "c.npy", "e.npy"), "holds numbers that are NaN or infinite")
+    with pytest.raises(ReverieError, match=r"3 holds numbers that are NaN or infinite, such as b\.npy, c\.npy"):
+        Check(found).require_clean()
+    for name in "ad":
+        (tmp_path / f"{name}.npy").unlink()
+    with pytest.raises(ReverieError, match=r"no usable \.npy or TIFF file: 3 holds numbers that are NaN"):
         load_arrays(tmp_path)
 
 

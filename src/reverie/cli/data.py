@@ -1,5 +1,6 @@
 """reverie data."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,17 @@ def command() -> None:
 @command.command("check")
 @click.argument("folder")
 @click.option("--size", type=int, help="pixels of a side, as for `train`")
-def check(folder: str, size: int | None) -> None:
+@click.option("--axes", type=int, help="axes after the channels of arrays, as for `train`")
+@click.option("--strict", is_flag=True, help="fail where anything is skipped or doubtful")
+@click.option("--json", "as_json", is_flag=True, help="print the whole report as JSON")
+def check(folder: str, size: int | None, axes: int | None, strict: bool, as_json: bool) -> None:
     """Read FOLDER (or a file, or a built-in set) as training would, and report what was found, used and skipped."""
-    options: dict[str, Any] = {"size": size} if size else {}
-    for line in Check(load(folder, **options)).lines():
+    options: dict[str, Any] = {key: value for key, value in (("size", size), ("axes", axes)) if value is not None}
+    found = Check(load(folder, **options))
+    for line in [json.dumps(found.as_dict(), indent=1, ensure_ascii=False)] if as_json else found.lines():
         click.echo(line)
+    if strict:
+        found.require_clean()
 
 
 @command.command("get")

@@ -55,6 +55,10 @@ def command_of(cls: type[Recipe], name: str, path: str | None) -> click.Command:
         if isinstance(kind, types.UnionType):
             kind = next(one for one in get_args(kind) if one is not types.NoneType)
         default = None if field.default is MISSING else field.default
+        if kind is bool:
+            params.append(click.Option([f"--{field.name.replace('_', '-')}"], is_flag=True, default=bool(default),
+                                       help=field.metadata.get("help", "")))  # fmt: skip
+            continue
         params.append(
             click.Option([f"--{field.name.replace('_', '-')}"], type=kind, default=default,
                          show_default=default is not None, help=field.metadata.get("help", ""))
@@ -75,8 +79,8 @@ def command_of(cls: type[Recipe], name: str, path: str | None) -> click.Command:
 @click.option("--resume", type=click.Path(path_type=Path), help="go on with a run that was stopped")
 @click.pass_context
 def command(ctx: click.Context, resume: Path | None) -> None:
-    """Train a model. DATA is a folder of pictures, an array (.npy, .npz) or a recipe's name; every recipe has its own
-    --help.
+    """Train a model. DATA is a folder of pictures or arrays, an array (.npy, .npz) or a recipe's name; every recipe has
+    its own --help.
     """
     if resume and ctx.invoked_subcommand:
         raise ReverieError("--resume takes everything from the run: leave out the data and the recipe")

@@ -26,18 +26,25 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Report:
-    """What a reader found and did with it.
+    """What a reader found and did with it. All names are relative to the folder.
 
-    `duplicates` are groups of names whose samples are the same byte for byte (they are used); `sizes` counts the sizes
-    that the files had before any change; `notes` are sentences for the user.
+    `duplicates` are groups of names whose samples are the same byte for byte (they are used), `conflicts` those of them
+    that are in more than one class; `sizes` counts the sizes that the files had before any change, `changes` what was
+    done to how many. `faults` are lines and files of captions that were not used, and `encodings` counts those of the
+    caption files. `notes` are sentences for the user, and `doubts` those of them that `--strict` refuses.
     """
 
     found: int = 0
     used: int = 0
     skipped: tuple[Skipped, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[Skipped, ...] = ()
+    encodings: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -46,6 +53,8 @@ class Dataset:
 
     `raw` is (N, C, *axes): uint8 for pictures, float32 for arrays. `values` hold N rows each: `label` (N,) int64 into
     `classes`, -1 where there is none, and `scalars` (N, S) float32 named by `scalar_names`, NaN where there is none.
+    `captions` are N texts, "" where there is none, or () where no sample has one. `dtype` and `ending` are those of the
+    files where samples should be written as such again ("uint16", ".tif"), "" otherwise.
     `test` is the part that its authors held out, where a set comes with one. Contents are not to be changed in place.
     Raises ReverieError where the parts do not fit together.
     """
@@ -55,6 +64,9 @@ class Dataset:
     values: dict[str, Tensor] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     scalar_names: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    dtype: str = ""
+    ending: str = ""
     licence: str = ""
     source: str = ""
     modality: str = "Images"
@@ -67,6 +79,8 @@ class Dataset:
         for key, value in self.values.items():
             if len(value) != len(self.raw):
                 raise ReverieError(f"{self.name}: {len(value)} values of {key!r} for {len(self.raw)} samples")
+        if self.captions and len(self.captions) != len(self.raw):
+            raise ReverieError(f"{self.name}: {len(self.captions)} captions for {len(self.raw)} samples")
         label = self.values.get("label")
         if label is not None and not -1 <= label.min() <= label.max() < len(self.classes):
             raise ReverieError(f"{self.name}: labels must be -1 to {len(self.classes) - 1}, one number for each class")
@@ -88,17 +102,21 @@ class Dataset:
         for key, tensor in [("raw", self.raw), *sorted(self.values.items())]:
             digest.update(repr((key, str(tensor.dtype), tuple(tensor.shape))).encode())
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        for key, said in (("captions", self.captions), ("dtype", self.dtype), ("ending", self.ending)):
+            if said:  # what most sets lack leaves their fingerprints as they always were
+                digest.update(repr((key, said)).encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """sha256 of everything that training can see: bytes, types, shapes, values, classes; not of names and notes."""
+        """sha256 of everything that training can see: bytes, types, shapes, values, classes, captions; not of names and notes."""
         return self._fingerprint
 
     def take(self, indices: Tensor | list[int]) -> "Dataset":
         """The samples of these indices, in that order, without `test`."""
         index = torch.as_tensor(indices, dtype=torch.int64)
         values = {key: value[index] for key, value in self.values.items()}
-        return replace(self, raw=self.raw[index], values=values, test=None)
+        captions = tuple(self.captions[i] for i in index.tolist()) if self.captions else ()
+        return replace(self, raw=self.raw[index], values=values, captions=captions, test=None)
 
     def split(self, held_out: int, seed: int = 0) -> "tuple[Dataset, Dataset]":
         """(train, test) with `held_out` samples in test: a function of the seed, each label in proportion.

@@ -1,143 +1,103 @@
 """Folders of pictures."""
 
-import hashlib
-import os
-import statistics
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..errors import ReverieError
-from .base import Dataset, Report, Skipped
-from .listing import classes_of, listing
+from . import captions
+from .base import Dataset, Skipped
+from .described import described, each, why
+from .listing import PICTURES, listing
+from .squares import LARGEST, check_size, completed, squared
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-LARGEST = 64
-"""The side that pictures get unless the caller says otherwise: what one processor can learn in minutes."""
-
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from .pictures import Picture
 
 
 def load_folder(folder: Path, size: int | None = None, channels: int | None = None) -> Dataset:
     """All pictures below a folder, as uint8 (N, C, H, W), sorted by name; a first-level subfolder is a class.
 
     Pictures that all have one size of at most 64 x 64 stay as they are. Others become squares of side `size`, or of the
-    median shorter side but at most 64: the shorter side is resized with antialiasing, the longer cut to its middle.
-    C is 1 where every picture is grey, and 3 otherwise, unless `channels` says which. The report tells what was skipped
-    and why. Raises ReverieError where nothing is usable.
+    median shorter side but at most 64: the longer side is cut to the middle, what is left resized with antialiasing.
+    C is 1 where every picture is grey, and 3 otherwise, unless `channels` says which. `data.pictures` says what becomes
+    of opacity, 16 bits and so on, `data.captions` where captions are found, and the report what was skipped and why.
+    Raises ReverieError where nothing is usable.
     """
     folder = Path(folder)
-    if size is not None and not 1 <= size <= 4096:
-        raise ReverieError(f"the size of pictures must be 1 to 4096, not {size}")
+    check_size(size)
     if channels not in (None, 1, 3):
         raise ReverieError(f"pictures have 1 or 3 channels, not {channels}")
-    found, skipped = listing(folder)
+    listed = listing(folder)
+    said = captions.read(folder, listed.found, PICTURES)
+    skipped = list(listed.skipped)
     with warnings.catch_warnings():  # of the picture library, about files that are reported below
         warnings.simplefilter("ignore")
-        names, sizes, side, arrays = _read(folder, found, skipped, size)
-    raw, notes = _stacked(arrays, channels)
-    classes, labels, about_classes = classes_of(names)
-    enlarged = sum(min(one) < side for one in sizes) if side else 0
-    notes += about_classes
-    if enlarged:
-        notes.append(f"{enlarged} of {len(names)} pictures were smaller than {side} x {side} and were enlarged")
-    return Dataset(
-        name=folder.resolve().name or "root",
-        raw=torch.from_numpy(raw),
-        values={"label": torch.tensor(labels)} if classes else {},
-        classes=classes,
-        source=str(folder),
-        modality="Images",
-        report=Report(
-            found=len(found),
-            used=len(names),
-            skipped=tuple(sorted(skipped, key=lambda one: one.name)),
-            duplicates=duplicates(names, raw),
-            sizes=dict(sorted(Counter(f"{width}x{height}" for width, height in sizes).items())),
-            notes=tuple(notes),
-        ),
-    )
+        names, pictures, side = _read(folder, [name for name in listed.found if name not in said.files], skipped, size)
+    changes, doubts = _changes(pictures, side)
+    raw, notes = _stacked([one.levels for one in pictures if one.levels is not None], channels)
+    return described(
+        folder, listed, said, names, raw, skipped=skipped, changes=changes, notes=notes, doubts=doubts,
+        sizes=Counter(f"{one.width}x{one.height}" for one in pictures), modality="Images",
+    )  # fmt: skip
 
 
-def duplicates(names: Sequence[str], raw: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """Groups of names whose samples are equal byte for byte; raw (N, *)."""
-    same: dict[bytes, list[str]] = {}
-    for name, sample in zip(names, raw, strict=True):
-        same.setdefault(hashlib.sha256(np.ascontiguousarray(sample).data).digest(), []).append(name)
-    return tuple(tuple(group) for group in same.values() if len(group) > 1)
+def _changes(pictures: "Sequence[Picture]", side: int | None) -> tuple[Counter[str], list[str]]:
+    from .pictures import LOSSY
+
+    changes, doubts = squared(pictures, side)
+    done = Counter(change for one in pictures for change in one.changes)
+    doubts += [f"{done[lossy]} of {len(pictures)} pictures lost something: {lossy}" for lossy in LOSSY if done[lossy]]
+    return changes + done, doubts
 
 
 def _read(
     folder: Path, found: list[str], skipped: list[Skipped], size: int | None
-) -> tuple[list[str], list[tuple[int, int]], int | None, list[np.ndarray]]:
-    """(names, sizes, side, arrays) of what can be decoded; appends what cannot to `skipped`.
+) -> "tuple[list[str], list[Picture], int | None]":
+    """(names, pictures, side) of what can be decoded; appends what cannot to `skipped`.
 
-    The side depends on the pictures that are used alone: where one turns out damaged and the side would be another
-    without it, the rest is decoded again.
+    Every file is opened and decoded once, but that without a `size` the header of what is larger than 64 x 64 is read
+    twice: the side is known only when all sizes are.
     """
-    from .pictures import decode, header
+    from .pictures import PIXELS, read
 
-    sizes: list[tuple[int, int]]
-    names, sizes = _sifted(folder, found, header, skipped)  # type: ignore[assignment]
-    while names:
-        side = _side(sizes, size)
-        used, arrays = _sifted(folder, names, partial(decode, size=side), skipped)
-        kept = set(used)
-        sizes = [one for name, one in zip(names, sizes, strict=True) if name in kept]
-        names = used
-        if names and _side(sizes, size) == side:
-            return names, sizes, side, arrays
-    reasons = Counter(one.reason for one in skipped)
-    why = ": " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) if reasons else ""
-    raise ReverieError(f"{folder} holds no usable picture{why}. Pictures end in {', '.join(PICTURES)}")
+    small = LARGEST**2 if size is None else PIXELS
+    names, pictures = each(partial(read, size=size, most=small), folder, found, skipped)
+    names, pictures, side = completed(folder, names, pictures, size, skipped, read)
+    if not pictures:
+        raise ReverieError(f"{folder} holds no usable picture{why(skipped)}. Pictures end in {', '.join(PICTURES)}")
+    if side is not None and size is None:
+        pictures = [_fitted(one, side) for one in pictures]
+    return names, pictures, side
 
 
-def _sifted(
-    folder: Path, names: list[str], read: Callable[[Path], T], skipped: list[Skipped]
-) -> tuple[list[str], list[T]]:
-    from .pictures import Unusable
+def _fitted(picture: "Picture", side: int) -> "Picture":
+    """A picture that was kept at its own size as a square of that side."""
+    from PIL import Image, ImageOps
 
-    def attempt(name: str) -> T | Unusable:
-        try:
-            return read(folder / name)
-        except Unusable as reason:
-            return reason
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = list(pool.map(attempt, names))
-    good = [(name, one) for name, one in zip(names, results, strict=True) if not isinstance(one, Unusable)]
-    skipped += [Skipped(name, str(one)) for name, one in zip(names, results, strict=True) if isinstance(one, Unusable)]
-    return [name for name, _ in good], [one for _, one in good]
-
-
-def _side(sizes: Sequence[tuple[int, int]], size: int | None) -> int | None:
-    """The side of the squares that pictures become, or None where they stay as they are."""
-    if size is not None:
-        return size
-    if len(set(sizes)) == 1 and max(sizes[0]) <= LARGEST:
-        return None
-    return min(LARGEST, int(statistics.median(min(one) for one in sizes))) if sizes else None
+    if picture.levels is None or picture.levels.shape[:2] == (side, side):
+        return picture
+    square = ImageOps.fit(Image.fromarray(picture.levels), (side, side), Image.Resampling.LANCZOS)
+    return picture._replace(levels=np.asarray(square))
 
 
 def _stacked(arrays: list[np.ndarray], channels: int | None) -> tuple[np.ndarray, list[str]]:
-    """(N, C, H, W), and notes on the channels."""
-    coloured = sum(a.ndim == 3 and not (a == a[..., :1]).all() for a in arrays)
+    """(N, C, H, W), and notes on the channels; a picture is grey where it has two axes."""
+    coloured = sum(a.ndim == 3 for a in arrays)
     notes = []
     if channels == 1 and coloured:
         from PIL import Image
 
-        arrays = [np.asarray(Image.fromarray(a).convert("L")) for a in arrays]
+        arrays = [np.asarray(Image.fromarray(a).convert("L")) if a.ndim == 3 else a for a in arrays]
         notes.append(f"the colour of {coloured} of {len(arrays)} pictures was left out")
-    elif (channels or (3 if coloured else 1)) == 3:
-        if len(arrays) > coloured > 0:
-            notes.append(f"{len(arrays) - coloured} of {len(arrays)} pictures are grey and got three equal channels")
-        arrays = [a if a.ndim == 3 else a[..., None].repeat(3, -1) for a in arrays]
-        return np.stack(arrays).transpose(0, 3, 1, 2).copy(), notes
-    return np.stack([a if a.ndim == 2 else a[..., 0] for a in arrays])[:, None].copy(), notes
+    elif len(arrays) > coloured > 0:
+        notes.append(f"{len(arrays) - coloured} of {len(arrays)} pictures are grey and got three equal channels")
+    raw = np.empty((len(arrays), channels or (3 if coloured else 1), *arrays[0].shape[:2]), np.uint8)
+    for sample, a in zip(raw, arrays, strict=True):
+        sample[:] = a if a.ndim == 2 else a.transpose(2, 0, 1)
+    return raw, notes

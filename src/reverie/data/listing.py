@@ -4,39 +4,67 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ReverieError
 from .base import Skipped
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+TIFFS = (".tif", ".tiff")
 PARTS = {"train", "training", "test", "val", "valid", "validation"}
 """Names of folders that are parts of a set and not classes of it."""
 
 
-def listing(folder: Path) -> tuple[list[str], list[Skipped]]:
-    """The files below a folder as sorted names with "/" between, and what was passed over.
+class Listing(NamedTuple):
+    """Sorted names with "/" between, what was passed over, and how many of the files are links that lead outside."""
 
-    Hidden files are not looked at. Links to folders are never followed, so that no loop can be walked.
-    Raises ReverieError where the folder cannot be read.
+    found: list[str]
+    skipped: list[Skipped]
+    outside: int
+
+
+def listing(folder: Path) -> Listing:
+    """The files below a folder, each seen once.
+
+    Hidden files are not looked at. Links to folders are never followed, so that no loop can be walked; links to files
+    are files. Raises ReverieError where the folder cannot be read.
     """
     found: list[str] = []
     skipped: list[Skipped] = []
+    links: list[str] = []
+    root, left = os.fspath(folder), [""]
+    while left:
+        here = left.pop()
+        try:
+            with os.scandir(os.path.join(root, here)) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    name = f"{here}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(f"{name}/")
+                    elif not entry.is_symlink():
+                        found.append(name)
+                    elif os.path.isdir(entry.path):
+                        skipped.append(Skipped(name, "a link to a folder"))
+                    else:
+                        found.append(name)
+                        links.append(entry.path)
+        except OSError as error:
+            if not here:
+                raise ReverieError(f"{folder} cannot be read: {error.strerror}") from None
+            skipped.append(Skipped(here[:-1], f"a folder that cannot be read: {error.strerror}"))
+    return Listing(sorted(found), sorted(skipped, key=lambda one: one.name), _outside(root, links))
 
-    def unreadable(error: OSError) -> None:
-        if Path(error.filename) == folder:
-            raise ReverieError(f"{folder} cannot be read: {error.strerror}")
-        skipped.append(Skipped(_name(folder, error.filename), f"a folder that cannot be read: {error.strerror}"))
 
-    for here, below, names in os.walk(folder, onerror=unreadable):
-        below[:] = [name for name in below if not name.startswith(".")]
-        links = [path for path in (os.path.join(here, name) for name in below) if os.path.islink(path)]
-        skipped += [Skipped(_name(folder, path), "a link to a folder") for path in links]
-        found += [_name(folder, os.path.join(here, name)) for name in names if not name.startswith(".")]
-    return sorted(found), sorted(skipped, key=lambda one: one.name)
+def _outside(root: str, links: Sequence[str]) -> int:
+    inside = os.path.join(os.path.realpath(root), "")
+    return sum(os.path.isfile(link) and not os.path.realpath(link).startswith(inside) for link in links)
 
 
 def endings(folder: Path) -> Counter[str]:
     """How many files below a folder end in .png, in .npy, ... in lower case."""
-    return Counter(os.path.splitext(name)[1].lower() for name in listing(Path(folder))[0])
+    return Counter(os.path.splitext(name)[1].lower() for name in listing(Path(folder)).found)
 
 
 def classes_of(names: Sequence[str]) -> tuple[tuple[str, ...], list[int], list[str]]:
@@ -56,7 +84,3 @@ def classes_of(names: Sequence[str]) -> tuple[tuple[str, ...], list[int], list[s
         return (), [], []
     index = {name: i for i, name in enumerate(classes)}
     return tuple(name.encode(errors="backslashreplace").decode() for name in classes), [index[top] for top in tops], []
-
-
-def _name(folder: Path, path: str) -> str:
-    return Path(path).relative_to(folder).as_posix()

@@ -1,6 +1,7 @@
 """Arrays of numbers."""
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,45 +9,78 @@ import numpy as np
 import torch
 
 from .. import files
+from ..data import tiffs
 from ..data.arrays import load_arrays
-from ..data.folders import PICTURES
-from ..data.listing import endings
+from ..data.fields import kind_of
 from ..errors import ReverieError
-from .base import Modality, numbered
+from .base import Modality, info_of, numbered
 from .drawing import lines, maps, slices
 from .grids import grid
+
+DTYPES = ("float32", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 
 
 @dataclass(frozen=True)
 class Arrays(Modality):
-    """float32 (N, C, *axes) with 1 to 3 axes: signals, fields, volumes. Read from .npy and .npz, written as .npy."""
+    """float32 (N, C, *axes) with 1 to 3 axes: signals, fields, volumes. Read from .npy, .npz and folders of TIFFs.
 
-    extensions = (".npy", ".npz")
+    Samples are written as files with that `ending`, .npy or .tif, of numbers of that `dtype`: those of the files that
+    they were learnt from. To whole numbers they are rounded, to the nearest that the type has.
+    """
+
+    ending: str = ".npy"
+    dtype: str = "float32"
+    extensions = (".npy", ".npz", ".tif", ".tiff")
+
+    def __post_init__(self) -> None:
+        if self.ending not in (".npy", ".tif") or self.dtype not in DTYPES:
+            raise ValueError(f"arrays are written as .npy or .tif of {', '.join(DTYPES)}")
+
+    @classmethod
+    def variants(cls) -> "tuple[Arrays, ...]":
+        return (cls(), cls(".tif", "uint16"))
 
     @classmethod
     def claims(cls, path):
         path = Path(path)
-        if path.is_file():
-            return path.suffix.lower() in cls.extensions
-        counts = endings(path)
-        return counts[".npy"] > 0 and counts[".npy"] >= sum(counts[ending] for ending in PICTURES)
+        return path.suffix.lower() in (".npy", ".npz") if path.is_file() else kind_of(path) == "numbers"
 
     def load(self, path, **options):
         """A file of samples or a folder of one each, with the options of `data.arrays.load_arrays`."""
         return load_arrays(Path(path), **options)
 
     def save(self, raw, folder, stem="", start=0, info=None):
-        """A .npy file (C, *axes) a sample; the format has no place for `info`."""
+        """A file (C, *axes) a sample; as .tif a grey page for each channel, or layer of a volume, and `info` as JSON in
+        its description. A .npy has no place for `info`.
+        """
         if not raw.is_floating_point() or not 3 <= raw.ndim <= 5 or not len(raw):
             raise ReverieError(f"arrays are floating-point (B, C, *axes) with 1 to 3 axes, not {tuple(raw.shape)}")
         if not raw.isfinite().all():
             raise ReverieError("samples are not finite, so nothing was written")
-        paths = numbered(folder, stem, start, len(raw), ".npy")
-        for path, sample in zip(paths, raw.to("cpu", torch.float32), strict=True):
+        if self.ending == ".tif" and not (raw.ndim == 4 or (raw.ndim == 5 and raw.shape[1] == 1)):
+            raise ReverieError(f"a TIFF holds a picture, or a volume of one channel, not {tuple(raw.shape[1:])}")
+        paths = numbered(folder, stem, start, len(raw), self.ending)
+        for path, sample, about in zip(paths, raw.cpu(), info_of(info, len(raw)), strict=True):
+            numbers = self._typed(sample)
+            if self.ending == ".tif":
+                pages = numbers.reshape(-1, *numbers.shape[-2:])
+                files.write_bytes(path, tiffs.encoded(pages, json.dumps(about, allow_nan=False) if about else ""))
+                continue
             buffer = io.BytesIO()
-            np.save(buffer, sample.numpy(), allow_pickle=False)
+            np.save(buffer, numbers, allow_pickle=False)
             files.write_bytes(path, buffer.getvalue())
         return paths
+
+    def _typed(self, sample: torch.Tensor) -> np.ndarray:
+        numbers, dtype = sample.to(torch.float32).numpy(), np.dtype(self.dtype)
+        if dtype.kind == "f":
+            return numbers
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        whole = np.round(numbers.astype(np.float64))
+        inside = (whole > low) & (whole < high)  # the ends themselves need not be exact as float64
+        return np.where(
+            inside, np.where(inside, whole, 0).astype(dtype), np.where(whole <= low, low, high).astype(dtype)
+        )
 
     def show(self, raw, columns=None):
         """Lines of each channel, or maps, or the middle slices along three axes; one scale for all samples."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from .. import files
-from ..data.folders import PICTURES, load_folder
-from ..data.listing import endings
+from ..data.fields import kind_of
+from ..data.folders import load_folder
+from ..data.listing import PICTURES
 from ..errors import ReverieError
 from .base import Modality, info_of, numbered
 from .grids import grid
@@ -28,10 +29,7 @@ class Images(Modality):
 
     @classmethod
     def claims(cls, path):
-        if not Path(path).is_dir():
-            return False
-        counts = endings(path)
-        return sum(counts[ending] for ending in PICTURES) > counts[".npy"]
+        return Path(path).is_dir() and kind_of(Path(path)) == "pictures"
 
     def load(self, path, **options):
         """A folder of pictures, with the options of `data.folders.load_folder`."""

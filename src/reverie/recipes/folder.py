@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.check import Check
 from ..errors import ReverieError
 from ..modalities.images import Images
 from .base import option
@@ -18,8 +19,12 @@ class Folder(Generation):
         10.0, "train for about this long; the samples it amounts to are measured at the start"
     )
     size: int | None = option(None, "pixels of a side; chosen by the pictures")
+    strict: bool = option(False, "refuse a folder of which anything is skipped or doubtful")
 
     def dataset(self):
         if not Path(self.data).is_dir():
             raise ReverieError(f"{self.data or 'no folder'} is not a folder of pictures: reverie train FOLDER")
-        return Images().load(Path(self.data), **({"size": self.size} if self.size else {}))
+        data = Images().load(Path(self.data), **({"size": self.size} if self.size else {}))
+        if self.strict:
+            Check(data).require_clean()
+        return data

@@ -103,7 +103,8 @@ class Generation(Recipe, abc.ABC):
         """The model with fresh weights, a function of the data and the options."""
         codec: Codec = Pixels.fit(data) if data.raw.dtype == torch.uint8 else Standard.fit(data)
         conditioner = automatic(data, self.dropout)
-        modality: Modality = Images() if data.modality == "Images" else Arrays()
+        written = Arrays(data.ending or ".npy", data.dtype or "float32")
+        modality: Modality = Images() if data.modality == "Images" else written
         with seeded(stream(self.seed, "weights")):
             backbone = build_backbone(network_for(data.shape, self.network, conditioner.backbone_options()))
         schedule = discover.parse("schedule", schedules, Schedule, self.schedule)

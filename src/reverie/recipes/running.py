@@ -13,6 +13,7 @@ import torch
 
 from .. import __version__, files
 from ..data.base import Dataset
+from ..data.check import Check
 from ..discover import describe
 from ..errors import ReverieError
 from ..training.logs import Log, Progress
@@ -36,6 +37,11 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool) -> Path:
     door = accelerator()
     if door.num_processes > 1 and out is None:
         raise ReverieError("several processes need one folder to agree on: give --out RUN")
+    if door.is_main_process and not resume and data.report.found:
+        for line in Check(data).lines():
+            say(line)
+        if data.captions:
+            say("note: the captions are not used by this recipe, which learns no text")
     if door.is_main_process and not resume:
         out = fresh(out, data.name)
         recipe, chosen = settle(recipe, data, door.device)

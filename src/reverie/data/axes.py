@@ -1,0 +1,44 @@
+"""Which axes of an array are which, and numbers that training can use."""
+
+import numpy as np
+
+from ..errors import ReverieError
+
+MANY = 8
+"""Channels above which an array is more likely to lack its channel axis than to have so many."""
+WORDS = {1: "positions", 2: "rows and columns", 3: "layers, rows and columns"}
+
+
+def channels(x: np.ndarray, axes: int | None) -> tuple[np.ndarray, list[str]]:
+    """(N, C, *axes), with a channel axis where there was none, and how it was read."""
+    inner = x.ndim - 1
+    if axes is None:
+        axes = max(1, inner - 1)
+        if axes > 3:
+            raise ReverieError(f"an array {x.shape} has more than 3 axes after N and C")
+        if inner > 1 and x.shape[1] > MANY:
+            raise ReverieError(
+                f"an array {x.shape} can be read in two ways: axes={axes} for {x.shape[1]} channels"
+                + (f", axes={inner} for one channel that was left out" if inner <= 3 else "")
+                + "; if the channels come last, move them first: np.moveaxis(x, -1, 1)"
+            )
+    if inner not in (axes, axes + 1):
+        raise ReverieError(f"an array {x.shape} cannot have {axes} axes after N and C")
+    x = x[:, None] if inner == axes else x
+    many = f"{x.shape[1]} channel{'s' if x.shape[1] > 1 else ''}"
+    return x, [f"read as {len(x)} samples of {many} with {WORDS[axes]} {' x '.join(map(str, x.shape[2:]))}"]
+
+
+def finite(x: np.ndarray, name: str) -> np.ndarray:
+    """x as float32. Raises ReverieError naming the first number that is not finite there."""
+    with np.errstate(over="ignore"):
+        raw = np.ascontiguousarray(x, dtype=np.float32)
+    bad = ~np.isfinite(raw)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        many = f"{int(bad.sum())} numbers are" if bad.sum() > 1 else "one number is"
+        raise ReverieError(
+            f"{name}: {many} not finite in float32, the first at index {where}: {x[where]}; "
+            "leave those samples out or fill the gaps, and save again"
+        )
+    return raw
