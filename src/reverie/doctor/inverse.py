@@ -30,7 +30,7 @@ class Inverse(Examination):
         x = torch.linspace(-1, 1, 7, dtype=torch.float64) * patient.codec.std
         x, eps = x.expand(len(t), 7), Seeded.at(0, range(len(t)), "inverse").draw(torch.empty(len(t), 7)).double()
         alpha, sigma, a, b = onto(x, *schedule(t), *parameterization.target(*schedule(t)))
-        c_in, c_skip, c_out = onto(x, *parameterization(*schedule(t)))
+        _, c_skip, c_out = onto(x, *parameterization(*schedule(t)))
         x_t, target = alpha * x + sigma * eps, a * x + b * eps
         scale = 1 + (c_skip * x_t).abs() + (c_out * target).abs()
         gap = ((c_skip * x_t + c_out * target - x) / scale).abs().max().item()

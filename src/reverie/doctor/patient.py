@@ -178,13 +178,23 @@ class Patient:
         density = LogNormal(LogNormal().mean + math.log(max(self.spread, 1e-6)))
         return density(schedule, torch.tensor(QUANTILES, dtype=torch.float64))
 
-    def error(self, network: Backbone, level: int, cond: dict[str, Tensor] | None = None, **other: Any) -> float:
-        """Mean squared error on the batch at one of the quantiles, by model.json unless `other` says otherwise."""
+    def error(
+        self,
+        network: Backbone,
+        level: int,
+        cond: dict[str, Tensor] | None = None,
+        most: int | None = None,
+        **other: Any,
+    ) -> float:
+        """Mean squared error on the batch, or the first `most` of it, at one of the quantiles; by model.json unless
+        `other` says otherwise.
+        """
         how: dict[str, Any] = {"parameterization": self.parameterization, "noise_input": self.noise_input,
                                "schedule": self.schedule, **other}  # fmt: skip
         batch = self.batch
         t = self.times_on(how["schedule"])[level]
-        found = error(network, x=batch.z, eps=batch.eps, t=t, cond=batch.cond if cond is None else cond, **how)
+        cond = {key: value[:most] for key, value in (batch.cond if cond is None else cond).items()}
+        found = error(network, x=batch.z[:most], eps=batch.eps[:most], t=t, cond=cond, **how)
         return found.mean().item()
 
     def errors(self, name: str) -> list[float]:
