@@ -89,12 +89,13 @@ def test_a_healthy_run_passes_every_examination(healthy):
     assert faults(examined) == 0 and json.dumps(as_dict("run", examined), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_network_is_found_to_fit_another_prediction_than_model_json_says(copy):
     edited(copy, "model.json", parameterization={"name": "Velocity"})
     assert "fits Karras(std_data=0.75" in said(copy, "prediction") and "model.json says Velocity()" in said(
         copy, "prediction"
     )
-    assert "linear guess" in said(copy, "denoising") or "mean of the data" in said(copy, "denoising")
+    assert "than a linear guess" in (told := said(copy, "denoising")) or "mean of the data" in told
     assert "parameterization Velocity() where recipe.json trained Karras" in said(copy, "origin")
 
 
@@ -104,6 +105,7 @@ def test_a_prediction_that_does_not_even_load_is_still_named(copy):
     assert "singular at t = 1" in said(copy, "inverse")
 
 
+@pytest.mark.slow
 def test_a_wrong_noise_input_and_a_wrong_schedule_are_named(copy):
     edited(copy, "model.json", noise_input={"name": "Time", "scale": 1000.0})
     assert "Cosine() with LogSNR" in said(copy, "prediction")
@@ -128,8 +130,8 @@ def test_half_loaded_weights_are_named_tensor_by_tensor(copy):
     first = Patient(copy).initial.state_dict()
     lost = [name for name in first if name.startswith("middle.")]
     reweighted(copy, lambda tensors: tensors.update({name: first[name] for name in lost}))
-    [ema, raw] = [finding for finding in found(copy, "fresh")]
-    assert ema.names == raw.names == tuple(sorted(lost)) or set(ema.names) == set(lost)
+    [ema, raw] = found(copy, "fresh")
+    assert set(ema.names) == set(raw.names) == set(lost)
     assert "half-loaded" in ema.said and ema.verdict == "fault"
     (copy / "recipe.json").unlink()  # without the seed, zeros and ones still show
     assert "half-loaded" in said(copy, "fresh") and "norm" in said(copy, "fresh")
@@ -164,6 +166,7 @@ def test_classes_in_another_order_are_named(copy):
     assert "what the data call 0 is denoised best as 1" in said(copy, "conditions")
 
 
+@pytest.mark.slow
 def test_a_null_condition_that_was_never_trained_is_named(copy):
     first = Patient(copy).initial.state_dict()[LABELS]
     reweighted(copy, lambda t: t.update({LABELS: torch.cat([t[LABELS][:10], first[10:]])}))
@@ -184,7 +187,9 @@ def test_a_damaged_checkpoint_and_weights_of_another_time_are_named(short, tmp_p
     content[-10] ^= 1
     path.write_bytes(content)
     assert f"checkpoints/{path.parent.name} is damaged" in said(run, "files")
-    assert "linear guess" in said(run, "denoising") or "mean of the data" in said(run, "denoising")  # 256 samples
+    assert (
+        "than a linear guess" in (told := said(run, "denoising")) or "mean of the data" in told
+    )  # of 256 samples seen
 
 
 def test_numbers_that_are_not_finite_missing_tensors_and_missing_files_are_named(copy):
@@ -200,10 +205,11 @@ def test_numbers_that_are_not_finite_missing_tensors_and_missing_files_are_named
     assert "nothing was loaded" in said(copy, "files")
 
 
+@pytest.mark.slow
 def test_a_dead_part_is_named(copy):
     reweighted(copy, lambda t: t.update({f"{NORM}.{k}": 0 * t[f"{NORM}.{k}"] for k in ("weight", "bias")}))
-    assert "no gradient reaches" in said(copy, "learning")
-    assert f"{NORM.rsplit('.', 1)[0]}.conv_1.weight" in said(copy, "learning")
+    told = said(copy, "learning")
+    assert "no gradient reaches" in told and f"{NORM.rsplit('.', 1)[0]}.conv_1.weight" in told
 
 
 def test_a_network_that_cannot_learn_one_batch_is_named(short):

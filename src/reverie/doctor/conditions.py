@@ -98,7 +98,7 @@ class Conditions(Examination):
             )
 
 
-def misnamed(patient, network, each: int = 6, margin: float = 1.1) -> dict[int, int]:
+def misnamed(patient, network, each: int = 4, margin: float = 1.1) -> dict[int, int]:
     """Classes whose samples have an error at least `margin` times smaller under another class's label: which."""
     labels, found = patient.data.values["label"], {}
     t = patient.times[QUANTILES.index(0.7)]

@@ -53,7 +53,7 @@ class Learning(Examination):
 def loss_of(patient, network):
     """The loss on a few real samples, each at one quantile, with fixed noise: unit for knowing nothing."""
     batch = patient.batch
-    n = 16 if math.prod(batch.z.shape[1:]) <= 256 else 8
+    n = 12 if math.prod(batch.z.shape[1:]) <= 256 else 8
     x, eps = batch.z[:n], batch.eps[:n]
     cond = {key: value[:n] for key, value in batch.cond.items()}
     t = patient.times[torch.arange(n) % len(patient.times)]

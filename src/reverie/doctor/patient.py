@@ -152,7 +152,7 @@ class Patient:
     def batch(self) -> Batch:
         """Real samples to denoise, as many as their size allows."""
         size = math.prod(self.data.shape)
-        return self.take(self.rows(128 if size <= 256 else 64 if size <= 4096 else 16, "batch"))
+        return self.take(self.rows(96 if size <= 256 else 48 if size <= 4096 else 16, "batch"))
 
     def take(self, rows: Tensor) -> Batch:
         z = self.codec.encode(self.data.raw[rows])
