@@ -10,7 +10,7 @@ from ..core.weights import Karras
 from .base import Examination, Finding, passed, some
 from .measures import guess
 
-STEPS = 30
+STEPS = 24
 RATE = 2e-3
 FRESH_BOUND = 0.6
 TRAINED_BOUND = 0.6
