@@ -15,8 +15,9 @@ ROWS = {
     "systems": 6,
     **dict.fromkeys(["editing", "hub"], 7),
     "recipes": 8,
-    **dict.fromkeys(["cli", "web"], 9),
-    "__main__": 10,
+    **dict.fromkeys(["doctor", "comparison"], 9),
+    **dict.fromkeys(["cli", "web"], 10),
+    "__main__": 11,
 }
 ALONE = {"nn": {"errors", "discover"}, "core": set()}
 """Packages that know less than their row would let them: `nn` does not know `core`, `core` knows torch."""

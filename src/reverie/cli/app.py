@@ -9,6 +9,8 @@ COMMANDS = {
     "sample": "Make new samples with a run or a shipped model.",
     "evaluate": "Measure a run's samples against real data.",
     "info": "Say what a run is.",
+    "doctor": "Find why a run is bad.",
+    "compare": "Set runs side by side: options, losses, figures, samples.",
     "data": "Check a data set, or fetch one.",
     "recipes": "List what `train` knows by name.",
     "samplers": "List what `--sampler` knows by name.",

@@ -36,10 +36,10 @@ class Evaluation:
         }
 
 
-def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
-    """The data that a run was trained on, with the part it never saw as `test`, and warnings.
+def located(run: str, where: str | None = None) -> tuple[Dataset, dict[str, Any]]:
+    """The data at the place that a run's recipe names, or at `where`, whatever they hold now, and recipe.json.
 
-    Raises ReverieError where they are not at hand, or are others than those of the run.
+    Raises ReverieError where they are not at hand.
     """
     folder = Path(run) if Path(run).is_dir() else shipped(run)
     settled = files.read_json(folder / "recipe.json")
@@ -53,10 +53,18 @@ def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
         raise ReverieError(f"where the data of {run} lie is not known here: give --data PATH")
     recipe = cls(**settled["options"], data=place)  # type: ignore[call-arg]
     assert isinstance(recipe, Generation)
-    data = recipe.loaded()
+    return recipe.loaded(), settled
+
+
+def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
+    """The data that a run was trained on, with the part it never saw as `test`, and warnings.
+
+    Raises ReverieError where they are not at hand, or are others than those of the run.
+    """
+    data, settled = located(run, where)
     notes = []
     if data.fingerprint() != settled["data"]["fingerprint"]:
-        raise ReverieError(f"the data in {place} are not those that {run} was trained on: give --data PATH")
+        raise ReverieError(f"the data at hand are not those that {run} was trained on: give --data PATH")
     if data.test is None:
         notes.append("no data were held out, so the reference is the training data: figures flatter copying; "
                      "train with --held-out N")  # fmt: skip

@@ -1,0 +1,1 @@
+"""The doctor: finds why a run is bad. An examination is a file."""
