@@ -185,17 +185,19 @@ def test_samples_that_are_not_numbers_cost_a_preview_and_nothing_else(ground, tm
     assert [name for name in differences(tmp_path / "run", ground.truth) if not name.startswith("samples")] == []
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_makes_smaller_batches_and_the_run_goes_on_and_resumes(tmp_path):
     wide = replace(RECIPE, batch=512, micro_batch=None, samples=2048, checkpoints=2, snapshots=2, warmup=512,
                    network="unet(levels=(32, 32), blocks=1, groups=8)")  # fmt: skip
 
     def tight():
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 120 * 2**20,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 320 * 2**20,) * 2)
         wide.run(tmp_path / "run")
 
     status, told = said(tight, tmp_path)
     assert status == 0 and "memory ran out on a batch of 512: going on with 256 samples at a time" in told, told
+    assert "done." in told
     smaller = read_json(tmp_path / "run" / "recipe.json")["chosen"]["smaller"]
     assert smaller[0][1] <= 256
     assert forked(lambda: wide.run(tmp_path / "free")) == 0

@@ -7,7 +7,7 @@ import torch
 
 from ..errors import ReverieError
 
-SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory object",
+SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory object", "could not create a primitive",
          "std::bad_alloc", "Cannot allocate memory")  # fmt: skip
 
 
