@@ -7,8 +7,10 @@ import torch
 
 from ..errors import ReverieError
 
-SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory object", "could not create a primitive",
-         "std::bad_alloc", "Cannot allocate memory")  # fmt: skip
+SIGNS = (
+    "can't allocate memory", "not enough memory", "out of memory", "could not create a memory object",
+    "could not create a primitive", "std::bad_alloc", "Cannot allocate memory",
+)  # fmt: skip
 
 
 class OutOfMemory(ReverieError):
