@@ -1,8 +1,10 @@
 """Arrays of numbers."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from .. import files
 from ..data.arrays import load_arrays
 from ..data.folders import PICTURES
 from ..data.listing import endings
+from ..data.npy import read_npy
 from ..errors import ReverieError
 from .base import Modality, numbered
 from .drawing import lines, maps, slices
@@ -22,6 +25,7 @@ class Arrays(Modality):
     """float32 (N, C, *axes) with 1 to 3 axes: signals, fields, volumes. Read from .npy and .npz, written as .npy."""
 
     extensions = (".npy", ".npz")
+    written = ".npy"
 
     @classmethod
     def claims(cls, path):
@@ -43,10 +47,19 @@ class Arrays(Modality):
             raise ReverieError("samples are not finite, so nothing was written")
         paths = numbered(folder, stem, start, len(raw), ".npy")
         for path, sample in zip(paths, raw.to("cpu", torch.float32), strict=True):
-            buffer = io.BytesIO()
-            np.save(buffer, sample.numpy(), allow_pickle=False)
-            files.write_bytes(path, buffer.getvalue())
+            files.write_bytes(path, self.encode(sample))
         return paths
+
+    def encode(self, sample: torch.Tensor, info: Mapping[str, Any] = {}) -> bytes:
+        buffer = io.BytesIO()
+        np.save(buffer, sample.to("cpu", torch.float32).numpy(), allow_pickle=False)
+        return buffer.getvalue()
+
+    def decode(self, path):
+        array = read_npy(Path(path))
+        if array.dtype != np.float32 or not 2 <= array.ndim <= 4:
+            raise ReverieError(f"{path} holds {array.dtype} {array.shape}; a sample is float32 (C, *axes)")
+        return torch.from_numpy(array), {}
 
     def show(self, raw, columns=None):
         """Lines of each channel, or maps, or the middle slices along three axes; one scale for all samples."""
