@@ -39,7 +39,9 @@ class Images(Modality):
         return load_folder(Path(path), **options)
 
     def save(self, raw, folder, stem="", start=0, info=None):
-        pictures = [png(_picture(sample), about) for sample, about in zip(_checked(raw), info_of(info, len(raw)), strict=True)]
+        pictures = [
+            png(_picture(sample), about) for sample, about in zip(_checked(raw), info_of(info, len(raw)), strict=True)
+        ]
         paths = numbered(folder, stem, start, len(raw), ".png")
         for path, data in zip(paths, pictures, strict=True):
             files.write_bytes(path, data)

@@ -4,7 +4,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,7 +18,9 @@ from ..discover import describe
 from ..errors import ReverieError
 from ..files import fill
 from ..modalities.grids import write_picture
+from ..systems.base import hash_of
 from ..systems.diffusion import Diffusion
+from ..systems.records import KEY, made_by
 from ..training import checkpoints
 from ..training.averages import Average, Power, snapshot
 from ..training.checkpoints import Checkpoint
@@ -33,13 +35,19 @@ if TYPE_CHECKING:
     from .generation import Generation
 
 
-def train_run(recipe: "Generation", out: Path | None, resume: bool) -> Path:
+def train_run(recipe: "Generation", out: Path | None, resume: bool, expected: Mapping[str, Any] | None = None) -> Path:
     """Does the recipe in a new folder, or goes on in an old one, and returns the folder. Raises ReverieError.
+
+    The data must be those whose name and fingerprint are `expected`, where a recipe that was done before names them.
 
     Of several processes the first settles what is open and makes the folder, and the others read it there.
     """
     recipe.checked()
     data = recipe.loaded()
+    if expected is not None:
+        if data.fingerprint() != expected.get("fingerprint"):
+            raise ReverieError("the data are not those of the recipe (another fingerprint): give --data PATH")
+        data.name = str(expected.get("name"))
     door = accelerator()
     if door.num_processes > 1 and out is None:
         raise ReverieError("several processes need one folder to agree on: give --out RUN")
@@ -111,6 +119,9 @@ def fit(recipe: "Generation", data: Dataset, system: Diffusion, folder: Path, re
                 save(recipe, system, folder, backbone, optimizer, kept, step)
             if due:
                 preview(recipe, system, folder, kept[recipe.average], step.seen)
+            if due or interrupted():
+                with unwrapped(system):
+                    files.write_text(folder / "README.md", card(system, folder, recipe))
             if interrupted() and step.seen < recipe.samples:
                 say(
                     f"\nstopped at {step.seen:,} samples, all saved. Go on with:\n\n    reverie train --resume {folder}\n"
@@ -161,7 +172,6 @@ def save(
     system.about["seen"] = step.seen
     with unwrapped(system):
         system.save(folder, ema={**raw.state_dict(), **kept[recipe.average].tensors}, raw=raw.state_dict())
-        files.write_text(folder / "README.md", card(system, folder.name, recipe))
 
 
 def restore(folder: Path, backbone: torch.nn.Module, optimizer: Any, kept: dict[float, Average]) -> tuple[int, int]:
@@ -193,7 +203,9 @@ def preview(recipe: "Generation", system: Diffusion, folder: Path, average: Aver
         samples = shown.generate(20, seed=recipe.seed, sample_steps=12, dtype=recipe.dtype)
         path = folder / "samples" / f"{seen:08d}-{name}.png"
         path.parent.mkdir(exist_ok=True)
-        write_picture(shown.modality.show(samples.raw, columns=10), path)
+        shown.about["weights"], shown.weights_hash = name, hash_of(folder, name)
+        about = made_by(shown, system.about["name"], {**samples.info, "seen": seen}, made="preview")
+        write_picture(shown.modality.show(samples.raw, columns=10), path, {KEY: about})
 
 
 @contextmanager

@@ -152,13 +152,12 @@ def replay(sample: Tensor, record: Record, system: Diffusion, alone: bool = Fals
 def differences(record: Record, system: Diffusion) -> tuple[str, ...]:
     """What is other now than when the sample was made."""
     now, found = surroundings(system.device), []
+    versions = now["versions"].items()
     if system.weights_hash != record.sha256:
         found.append(f"the weights are others: sha256 {system.weights_hash[:16]} now, {record.sha256[:16]} then")
     if description(system) != record.description:
         found.append("model.json describes another model")
-    for what in ("reverie", "torch"):
-        if (here := now["versions"][what]) != record.versions[what]:
-            found.append(f"{what} is {here} now, {record.versions[what]} then")
+    found += [f"{what} is {v} now, {record.versions[what]} then" for what, v in versions if v != record.versions[what]]
     if now["device"] != record.device:
         found.append(f"it runs on {now['device']} now, on {record.device} then")
     if now["threads"] != record.threads:
