@@ -36,7 +36,12 @@ def test_samples_are_pictures_that_say_what_made_them(run, tmp_path):
     assert names == ["00000.png", "00001.png", "00002.png", "grid.png", "samples.json"]
     picture = Image.open(tmp_path / "new" / "00001.png")
     told = json.loads(picture.text["reverie"])
-    assert picture.size == (8, 8) and told["index"] == 1 and told["condition"] == {"label": 4} and told["grid"]["steps"] == 3
+    assert (
+        picture.size == (8, 8)
+        and told["index"] == 1
+        and told["condition"] == {"label": 4}
+        and told["grid"]["steps"] == 3
+    )
     assert str(tmp_path) not in json.dumps(told)
     made = json.loads((tmp_path / "new" / "samples.json").read_text())
     assert [one["index"] for one in made] == [0, 1, 2]

@@ -125,13 +125,10 @@ def replay(sample: Tensor, record: Record, system: Diffusion, alone: bool = Fals
     if tuple(sample.shape) != system.shape:
         raise ReverieError(f"the file holds {_by(sample.shape)}, and the model makes {_by(system.shape)}")
     size, place = (1, 0) if alone else (record.size, record.place)
-    try:
+    with threads(record.threads), doable():
         steps = len(record.grid(system.denoiser.schedule)) - 1
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ReverieError(f"the record's grid cannot be: {error}") from None
-    if steps > MOST_STEPS or steps * size > MOST_ROWS:
-        raise ReverieError(f"the record asks for {steps:,} steps of {size:,} samples, more than any of ours takes")
-    with threads(record.threads):
+        if steps > MOST_STEPS or steps * size > MOST_ROWS:
+            raise ReverieError(f"the record asks for {steps:,} steps of {size:,} samples, more than any of ours takes")
         causes = differences(record, system)
         part = system.generate(
             index=[record.index] * size, seed=record.seed, condition=[record.condition] if record.condition else None,
@@ -163,6 +160,15 @@ def differences(record: Record, system: Diffusion) -> tuple[str, ...]:
     if now["threads"] != record.threads:
         found.append(f"it runs on {now['threads']} threads now, on {record.threads} then")
     return tuple(map(printable, found))
+
+
+@contextmanager
+def doable() -> Iterator[None]:
+    """Numbers that no sampler can work with are the record's fault, wherever in the sampler they are noticed."""
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise ReverieError(f"what the record asks for cannot be done: {printable(str(error)[:200])}") from error
 
 
 @contextmanager
