@@ -160,3 +160,12 @@ def test_a_full_disk_is_said_and_no_run_is_begun(tmp_path):
 def test_debug_shows_where(tmp_path):
     done = call("info", "nowhere", "--debug", cwd=tmp_path)
     assert done.returncode != 0 and "Traceback" in done.stderr
+
+
+def test_asked_for_nothing_train_shows_its_help_and_fails(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train"])
+    assert stop.value.code == 2 and "--resume" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    assert stop.value.code == 0

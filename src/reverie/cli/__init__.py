@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or bool(os.environ.get("REVERIE_DEBUG"))
     try:
-        app.main([one for one in given if one != "--debug"], prog_name="reverie", standalone_mode=False)
+        status = app.main([one for one in given if one != "--debug"], prog_name="reverie", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if debug:
             raise
         _fail(f"{type(error).__name__}: {error} -- this is a defect of reverie; --debug shows where", 1)
-    sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)  # what `ctx.exit` was given comes back as a value
 
 
 def _one_line(error: "object") -> str:
