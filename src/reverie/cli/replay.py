@@ -72,7 +72,10 @@ def lines(path: Path, record: Record, found: Replayed) -> list[str]:
     what = f"sample {record.index} of seed {record.seed} of {printable(record.model)}, made again {where}"
     if found.differing == 0:
         return [f"{name}: the same, all {found.total:,} {units(found)} equal ({what})"]
-    amount = f"{found.differing:,} of {found.total:,} {units(found)} differ, by {found.levels:.3g} levels at most"
+    plural = "" if found.levels == 1 else "s"
+    amount = (
+        f"{found.differing:,} of {found.total:,} {units(found)} differ, by {found.levels:.3g} level{plural} at most"
+    )
     if found.matches:
         return [f"{name}: the same to one level; {amount} ({what})"]
     if found.edited:
