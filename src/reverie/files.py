@@ -78,6 +78,11 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
         raise ReverieError(f"{path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ReverieError(f"{path} cannot be read: {error}") from None
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """`read_json` for text that came from `source`, whose size the caller has bounded."""
 
     def no_constant(name: str) -> None:
         raise ValueError(f"{name} is not a number")
@@ -99,13 +104,13 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
         return found
 
     if _depth(text) > DEPTH_LIMIT:
-        raise ReverieError(f"{path} is nested too deep")
+        raise ReverieError(f"{source} is nested too deep")
     try:
         return json.loads(
             text, parse_constant=no_constant, parse_float=number, parse_int=integer, object_pairs_hook=once
         )
     except (ValueError, RecursionError) as error:
-        raise ReverieError(f"{path} is not valid JSON: {error}") from None
+        raise ReverieError(f"{source} is not valid JSON: {error}") from None
 
 
 def _depth(text: str) -> int:

@@ -36,7 +36,12 @@ def test_samples_are_pictures_that_say_what_made_them(run, tmp_path):
     assert names == ["00000.png", "00001.png", "00002.png", "grid.png", "samples.json"]
     picture = Image.open(tmp_path / "new" / "00001.png")
     told = json.loads(picture.text["reverie"])
-    assert picture.size == (8, 8) and told["index"] == 1 and told["label"] == 4 and told["grid"]["steps"] == 3
+    assert (
+        picture.size == (8, 8)
+        and told["index"] == 1
+        and told["condition"] == {"label": 4}
+        and told["grid"]["steps"] == 3
+    )
     assert str(tmp_path) not in json.dumps(told)
     made = json.loads((tmp_path / "new" / "samples.json").read_text())
     assert [one["index"] for one in made] == [0, 1, 2]
@@ -103,6 +108,13 @@ def test_figures_are_printed_and_written(run, tmp_path):
         (["evaluate", "RUN", "--metric", "fid"], "unknown metric"),
         (["evaluate", "RUN", "--data", "nan.npy"], "leave out --data"),
         (["info", "empty"], "not a run"),
+        (["info", "nan.npy"], "nothing says what made nan.npy"),
+        (["replay", "nowhere.png"], "nowhere.png does not exist"),
+        (["replay", "full/kept.txt"], "no sample: those end in"),
+        (["replay", "broken/a.png"], "not a PNG, or is damaged"),
+        (["replay", "nan.npy"], "nothing says what made nan.npy"),
+        (["train", "broken.json"], "no recipe of a run"),
+        (["train", "nowhere.json"], "does not exist"),
         (["data", "get", "imagenet"], "unknown"),
         (["data", "check", "empty"], "nothing in empty"),
     ],
@@ -113,6 +125,7 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(arguments, says, run, tm
     (tmp_path / "full" / "kept.txt").write_text("mine")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "broken.json").write_text("[]")
     np.save(tmp_path / "nan.npy", np.full((4, 1, 8), np.nan, dtype="float32"))
     before = sorted(path for path in tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
@@ -147,3 +160,12 @@ def test_a_full_disk_is_said_and_no_run_is_begun(tmp_path):
 def test_debug_shows_where(tmp_path):
     done = call("info", "nowhere", "--debug", cwd=tmp_path)
     assert done.returncode != 0 and "Traceback" in done.stderr
+
+
+def test_asked_for_nothing_train_shows_its_help_and_fails(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train"])
+    assert stop.value.code == 2 and "--resume" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    assert stop.value.code == 0

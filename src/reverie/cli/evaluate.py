@@ -7,8 +7,9 @@ import click
 
 from .. import files
 from ..errors import ReverieError
+from ..recipes.card import tell
 from ..recipes.evaluating import Evaluation, data_of, evaluate_run
-from .sampling import bar, chosen, opened, sampling_options
+from .sampling import bar, chosen, name_of, opened, sampling_options
 
 
 @click.command("evaluate")
@@ -30,13 +31,16 @@ def command(count: int, metric: tuple[str, ...], extractor: str | None, ladder: 
     with bar("sampling") as progress:
         task = progress.add_task("", total=1.0)
         found = evaluate_run(
-            system, real, n=count, names=metric, extractor=extractor, rungs=ladder, notes=notes,
+            system, real, n=count, names=metric, extractor=extractor, rungs=ladder, notes=notes, model=name_of(run),
             progress=lambda done, total: progress.update(task, completed=done / total), **chosen(options),
         )  # fmt: skip
     for line in table(found):
         click.echo(line)
-    out = out or unused(Path(run) if Path(run).is_dir() else Path(), f"{Path(run).name}-{count}-seed{seed}")
+    beside = out is None and Path(run).is_dir()
+    out = out or unused(Path(run) if Path(run).is_dir() else Path(), f"{name_of(run)}-{count}-seed{seed}")
     files.write_json(out, found.as_dict())
+    if beside:
+        tell(Path(run), found.as_dict())
     click.echo(f"\nwritten to {out}")
 
 

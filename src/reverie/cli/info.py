@@ -1,19 +1,36 @@
 """reverie info."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..core.schedules import Schedule
+from ..data.check import printable
+from ..discover import describe
+from ..errors import ReverieError
+from ..systems.records import Record, fingerprint
+from ..systems.replaying import said_by, written
 from ..training import checkpoints
 from .sampling import opened
 
 
 @click.command("info")
-@click.argument("run")
+@click.argument("run", metavar="RUN|FILE")
 @click.option("--weights", default="ema", show_default=True, help="ema or raw")
 def command(run: str, weights: str) -> None:
-    """Say what RUN is: data, network, noise, defaults, and how far it was trained."""
+    """Say what RUN is: data, network, noise, defaults, and how far it was trained; or what made FILE, a sample or a grid."""
+    if Path(run).is_file():
+        rows = of_file(Path(run))
+    else:
+        rows = of_run(run, weights)
+    for key, value in rows.items():
+        click.echo(f"{key:<17} {value}")
+
+
+def of_run(run: str, weights: str) -> dict[str, str]:
     system = opened(run, weights, None)
     description, about = system.describe(), system.about
     denoiser = system.denoiser  # type: ignore[attr-defined]
@@ -35,8 +52,48 @@ def command(run: str, weights: str) -> None:
     }
     if Path(run).is_dir() and (found := checkpoints.saved(Path(run) / "checkpoints")):
         rows["checkpoints"] = ", ".join(f"{int(path.name):,}" for path in found)
-    for key, value in rows.items():
-        click.echo(f"{key:<17} {value}")
+    return rows
+
+
+def of_file(path: Path) -> dict[str, str]:
+    """What made a sample, checked part by part; of grids and previews, what they say, made harmless."""
+    data = said_by(path)
+    if not isinstance(data, Mapping):
+        raise ReverieError(f"what {path} says of itself is no record of ours")
+    if data.get("made") != "sample":
+        shown = [(key, value) for key, value in data.items() if key not in ("format", "description")]
+        return {_plain(key, 17): _plain(_brief(value), 200) for key, value in shown[:40]}
+    record = Record.read(data)
+    sample, _ = written(path).decode(path)
+    length = "" if record.length is None else f" of length {record.length:g}"
+    asked = ", ".join(f"{key} {value}" for key, value in record.condition.items() if value is not None)
+    label = str(record.condition.get("label"))
+    named = f" ({_plain(data['class'], 60)})" if data.get("class", label) != label else ""
+    plural = "" if record.threads == 1 else "s"
+    grid, sampler = _call(describe(record.grid)), _call(describe(record.sampler))
+    rows = {
+        "model": f"{record.model}, weights {record.weights}{length}, sha256 {record.sha256[:16]}",
+        "sample": f"{record.index} of seed {record.seed}, at place {record.place} of a batch of {record.size}",
+        "condition": f"{asked}{named}" if asked else "none",
+        "sampler": f"{sampler} on {grid}, scale {record.scale:g}, {record.dtype}",
+        "made with": f"reverie {record.versions['reverie']}, torch {record.versions['torch']}, {record.device}, "
+                     f"{record.threads} thread{plural}",
+        "pixels": "as they were made" if fingerprint(sample) == record.pixels else "changed since they were made",
+    }  # fmt: skip
+    return {key: _plain(value, 400) for key, value in rows.items()}
+
+
+def _brief(value: Any) -> Any:
+    """Plain data of anybody's as a person would say them."""
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{key} {_brief(one)}" for key, one in value.items() if key != "name")
+        return f"{value['name']}, {inside}".rstrip(", ") if "name" in value else inside
+    return f"{len(value)}" if isinstance(value, list) else value if isinstance(value, str) else json.dumps(value)
+
+
+def _plain(value: Any, most: int) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return printable(text if len(text) <= most else f"{text[:most]}...")
 
 
 def _call(value: dict) -> str:

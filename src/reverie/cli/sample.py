@@ -6,10 +6,14 @@ from typing import Any
 import click
 import torch
 
-from .. import __version__, files
+from .. import files
 from ..errors import ReverieError
 from ..modalities.grids import write_picture
-from .sampling import bar, chosen, condition, opened, sampling_options
+from ..systems.records import BESIDE, KEY, made_by, records
+from .sampling import bar, chosen, condition, name_of, opened, sampling_options
+
+SHOWN = 400
+"""Samples in the grid, at most."""
 
 
 @click.command("sample")
@@ -19,11 +23,15 @@ from .sampling import bar, chosen, condition, opened, sampling_options
 @click.option("--label", multiple=True, help="a class by name or number, or none; several are taken in turn")
 @click.option("--columns", type=int, help="of the grid")
 @click.option("--out", type=click.Path(path_type=Path), help="a folder that does not exist yet")
+@click.option("--no-metadata", is_flag=True, help="leave out what made the samples; then they cannot be replayed")
 def command(count: int, index: tuple[int, ...], label: tuple[str, ...], columns: int | None, out: Path | None,
-            **options: Any) -> None:  # fmt: skip
-    """Make new samples with RUN, a folder that `reverie train` made or the name of a shipped model."""
+            no_metadata: bool, **options: Any) -> None:  # fmt: skip
+    """Make new samples with RUN, a folder that `reverie train` made or the name of a shipped model.
+
+    Each says what made it (`reverie info FILE`) and can be made again (`reverie replay FILE`).
+    """
     system: Any = opened(options["run"], options["weights"], options["average"])
-    name = Path(options["run"]).name
+    name = name_of(options["run"])
     if out is not None and out.exists():
         raise ReverieError(f"{out} exists: choose another --out")
     if count < 1:
@@ -36,28 +44,23 @@ def command(count: int, index: tuple[int, ...], label: tuple[str, ...], columns:
         task = progress.add_task("", total=1.0)
         for part in system.batches(index=rows, condition=condition(label), **chosen(options),
                                    progress=lambda done, total: progress.update(task, completed=done / total)):  # fmt: skip
-            info = about(system, name, part.info)
-            each = [info | {"index": i} | {key: value[k].tolist() for key, value in part.values.items()}
-                    for k, i in enumerate(part.index)]  # fmt: skip
-            for one, entry in zip(part.raw, each, strict=True):
-                system.modality.save(one[None], stage, start=entry["index"], info={"reverie": entry})
-            made += each
-            shown += list(part.raw[: max(0, 400 - len(shown))])
+            for one, record in zip(part.raw, records(system, name, part), strict=True):
+                about = {} if no_metadata else {KEY: record}
+                (path,) = system.modality.save(one[None], stage, start=record["index"], info=about)
+                made.append({"file": path.name, **record})
+            shown += list(part.raw[: max(0, SHOWN - len(shown))])
+            common = made_by(system, name, part.info, made="grid")
         picture = system.modality.show(torch.stack(shown), columns or grid_columns(system, len(shown)))
-        write_picture(picture, stage / "grid.png")
-        files.write_json(stage / "samples.json", made)
+        common["samples"] = [{"index": one["index"], "condition": one["condition"]} for one in made[:SHOWN]]
+        write_picture(picture, stage / "grid.png", {} if no_metadata else {KEY: common})
+        if not no_metadata:
+            files.write_json(stage / BESIDE, made)
     click.echo(f"{len(rows)} samples in {out}; all of them at a glance: {out / 'grid.png'}")
 
 
 def grid_columns(system: Any, count: int) -> int | None:
     classes = len(getattr(system.conditioner, "classes", ()))
     return classes if 1 < classes <= 12 and count >= classes else None
-
-
-def about(system: Any, name: str, info: dict[str, Any]) -> dict[str, Any]:
-    """What made a sample: enough to make it again, and nothing of this machine."""
-    weights = {"name": system.about.get("weights"), "sha256": system.weights_hash}
-    return {"model": name, "version": __version__, "weights": weights, **info}
 
 
 def fresh(root: Path, stem: str) -> Path:

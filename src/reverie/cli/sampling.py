@@ -53,6 +53,11 @@ def opened(run: str, weights: str, average: float | None) -> System:
     return load(run, weights, average)
 
 
+def name_of(run: str) -> str:
+    """What outputs call the model: the run folder's own name, without where it lies."""
+    return Path(run).resolve().name if Path(run).is_dir() else run
+
+
 def chosen(options: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of `generate` that these options stand for."""
     sampler, grid = options.pop("sampler"), options.pop("grid")

@@ -23,6 +23,8 @@ class Train(click.Group):
     def get_command(self, ctx, cmd_name):
         known = {spoken(name): cls for name, cls in discover.discover(recipes, Recipe).items()}
         path = Path(cmd_name).expanduser()
+        if path.suffix == ".json" and path.is_file():
+            return again(cmd_name, path)
         if path.exists():
             if cmd_name in known:
                 click.echo(f"{cmd_name} is a path here, and is used; the recipe of that name is not", err=True)
@@ -75,12 +77,27 @@ def command_of(cls: type[Recipe], name: str, path: str | None) -> click.Command:
     return click.Command(name, params=params, callback=run, help=cls.__doc__)
 
 
+def again(name: str, path: Path) -> click.Command:
+    """The command that does a recorded recipe once more; everything but the places is the recipe's."""
+    params: list[click.Parameter] = [
+        click.Option(["--out"], type=click.Path(path_type=Path), help="the run folder; runs/NAME by default"),
+        click.Option(["--data"], type=click.Path(), help="where the data are now, where the recipe is not of a built-in set"),
+    ]  # fmt: skip
+
+    def run(out: Path | None, data: str | None) -> None:
+        from ..recipes.repeating import repeat
+
+        repeat(path, out, data)
+
+    return click.Command(name, params=params, callback=run, help="Do a recorded recipe once more, to the same bytes.")
+
+
 @click.group(cls=Train, invoke_without_command=True, subcommand_metavar="DATA|RECIPE [OPTIONS]")
 @click.option("--resume", type=click.Path(path_type=Path), help="go on with a run that was stopped")
 @click.pass_context
 def command(ctx: click.Context, resume: Path | None) -> None:
-    """Train a model. DATA is a folder of pictures or arrays, an array (.npy, .npz) or a recipe's name; every recipe has
-    its own --help.
+    """Train a model. DATA is a folder of pictures or arrays, an array (.npy, .npz), a recipe's name or the recipe.json of
+    a run, which is then done once more, to the same bytes; every recipe has its own --help.
     """
     if resume and ctx.invoked_subcommand:
         raise ReverieError("--resume takes everything from the run: leave out the data and the recipe")

@@ -2,8 +2,10 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from .. import files
 from ..data import tiffs
 from ..data.arrays import load_arrays
 from ..data.fields import kind_of
+from ..data.npy import read_npy
 from ..errors import ReverieError
 from .base import Modality, info_of, numbered
 from .drawing import lines, maps, slices
@@ -31,6 +34,7 @@ class Arrays(Modality):
     ending: str = ".npy"
     dtype: str = "float32"
     extensions = (".npy", ".npz", ".tif", ".tiff")
+    written = ".npy"
 
     def __post_init__(self) -> None:
         if self.ending not in (".npy", ".tif") or self.dtype not in DTYPES:
@@ -61,15 +65,23 @@ class Arrays(Modality):
             raise ReverieError(f"a TIFF holds a picture, or a volume of one channel, not {tuple(raw.shape[1:])}")
         paths = numbered(folder, stem, start, len(raw), self.ending)
         for path, sample, about in zip(paths, raw.cpu(), info_of(info, len(raw)), strict=True):
-            numbers = self._typed(sample)
-            if self.ending == ".tif":
-                pages = numbers.reshape(-1, *numbers.shape[-2:])
-                files.write_bytes(path, tiffs.encoded(pages, json.dumps(about, allow_nan=False) if about else ""))
-                continue
-            buffer = io.BytesIO()
-            np.save(buffer, numbers, allow_pickle=False)
-            files.write_bytes(path, buffer.getvalue())
+            files.write_bytes(path, self.encode(sample, about))
         return paths
+
+    def encode(self, sample: torch.Tensor, info: Mapping[str, Any] = {}) -> bytes:
+        numbers = self._typed(sample.cpu())
+        if self.ending == ".tif":
+            pages = numbers.reshape(-1, *numbers.shape[-2:])
+            return tiffs.encoded(pages, json.dumps(info, allow_nan=False) if info else "")
+        buffer = io.BytesIO()
+        np.save(buffer, numbers, allow_pickle=False)
+        return buffer.getvalue()
+
+    def decode(self, path):
+        array = read_npy(Path(path))
+        if array.dtype != np.float32 or not 2 <= array.ndim <= 4:
+            raise ReverieError(f"{path} holds {array.dtype} {array.shape}; a sample is float32 (C, *axes)")
+        return torch.from_numpy(array), {}
 
     def _typed(self, sample: torch.Tensor) -> np.ndarray:
         numbers, dtype = sample.to(torch.float32).numpy(), np.dtype(self.dtype)

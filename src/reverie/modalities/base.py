@@ -29,6 +29,8 @@ class Modality(abc.ABC):
     """
 
     extensions: tuple[str, ...]
+    written: str
+    """The extension of what `save` writes."""
 
     @classmethod
     @abc.abstractmethod
@@ -44,6 +46,17 @@ class Modality(abc.ABC):
         """Writes raw (B, C, *axes), a file a sample, numbered from `start`, each whole or not at all.
 
         Raises ReverieError, before the first file, where a sample is not finite or cannot be written as this kind.
+        """
+
+    @abc.abstractmethod
+    def encode(self, sample: Tensor, info: Mapping[str, Any] = {}) -> bytes:
+        """The file of one sample (C, *axes), as `save` writes it. Raises ReverieError."""
+
+    @abc.abstractmethod
+    def decode(self, path: Path) -> tuple[Tensor, dict[str, str]]:
+        """One sample (C, *axes) of a file that `save` wrote, entry for entry, and the texts that the file carries.
+
+        The file may be anybody's: it is bounded before it is decoded. Raises ReverieError where it is none of ours.
         """
 
     @abc.abstractmethod

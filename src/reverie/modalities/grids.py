@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import files
 
@@ -38,8 +39,18 @@ def grid(tiles: Sequence[Image], columns: int | None = None) -> Image:
     return paper
 
 
-def write_picture(picture: Image, path: Path) -> None:
-    """A PNG, whole or not at all."""
+def png(picture: Image, info: Mapping[str, Any] = {}) -> bytes:
+    """A PNG whose text chunks hold `info`: strings as they are, anything else as JSON."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    for key, value in info.items():
+        text.add_itxt(key, value if isinstance(value, str) else json.dumps(value, allow_nan=False))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    files.write_bytes(path, buffer.getvalue())
+    picture.save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+def write_picture(picture: Image, path: Path, info: Mapping[str, Any] = {}) -> None:
+    """A PNG that holds `info`, whole or not at all."""
+    files.write_bytes(path, png(picture, info))

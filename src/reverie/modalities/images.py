@@ -1,12 +1,12 @@
 """Pictures."""
 
-import io
-import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from ..data.folders import load_folder
 from ..data.listing import PICTURES
 from ..errors import ReverieError
 from .base import Modality, info_of, numbered
-from .grids import grid
+from .grids import grid, png
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -26,6 +26,7 @@ class Images(Modality):
     """uint8 (N, C, H, W): grey, colour, or colour with opacity. Read from a folder, written as PNG."""
 
     extensions = PICTURES
+    written = ".png"
 
     @classmethod
     def claims(cls, path):
@@ -36,11 +37,36 @@ class Images(Modality):
         return load_folder(Path(path), **options)
 
     def save(self, raw, folder, stem="", start=0, info=None):
-        pictures = [_png(sample, about) for sample, about in zip(_checked(raw), info_of(info, len(raw)), strict=True)]
+        pictures = [
+            png(_picture(sample), about) for sample, about in zip(_checked(raw), info_of(info, len(raw)), strict=True)
+        ]
         paths = numbered(folder, stem, start, len(raw), ".png")
         for path, data in zip(paths, pictures, strict=True):
             files.write_bytes(path, data)
         return paths
+
+    def encode(self, sample: Tensor, info: Mapping[str, Any] = {}) -> bytes:
+        return png(_picture(_checked(sample[None])[0]), info)
+
+    def decode(self, path):
+        from PIL import Image
+
+        from ..data.pictures import PIXELS
+
+        try:
+            with open(path, "rb") as file, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the picture library, about sizes that are refused below
+                picture: Any = Image.open(file, formats=["PNG"])
+                if picture.width * picture.height > PIXELS:
+                    raise ReverieError(f"{path} claims {picture.width} x {picture.height} pixels: no sample of ours")
+                texts, levels, mode = dict(picture.text), np.array(picture), picture.mode
+        except (ReverieError, FileNotFoundError, PermissionError, IsADirectoryError):
+            raise
+        except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+            raise ReverieError(f"{path} is not a PNG, or is damaged") from error
+        if mode not in MODES.values():
+            raise ReverieError(f"{path} was written by another program, in mode {mode}; samples are {MODES}")
+        return torch.from_numpy(levels.reshape(*levels.shape[:2], -1).transpose(2, 0, 1).copy()), texts
 
     def show(self, raw, columns=None):
         from PIL import Image
@@ -64,15 +90,3 @@ def _picture(sample: Tensor) -> Any:
 
     array = sample.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array[..., 0] if len(sample) == 1 else array)
-
-
-def _png(sample: Tensor, info: Mapping[str, Any]) -> bytes:
-    """A PNG whose text chunks hold `info`: strings as they are, anything else as JSON."""
-    from PIL.PngImagePlugin import PngInfo
-
-    text = PngInfo()
-    for key, value in info.items():
-        text.add_itxt(key, value if isinstance(value, str) else json.dumps(value, allow_nan=False))
-    buffer = io.BytesIO()
-    _picture(sample).save(buffer, "PNG", pnginfo=text)
-    return buffer.getvalue()

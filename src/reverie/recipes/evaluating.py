@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .. import __version__, discover, files, metrics, recipes
+from .. import discover, files, metrics, recipes
 from ..data.base import Dataset
 from ..errors import ReverieError
 from ..features.base import Extractor, choose
@@ -16,6 +16,7 @@ from ..metrics.base import Metric
 from ..metrics.evaluate import Result, evaluate
 from ..metrics.ladder import ladder
 from ..systems.base import shipped
+from ..systems.records import made_by
 from .base import Recipe
 from .generation import Generation
 
@@ -74,7 +75,8 @@ def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
 
 def evaluate_run(
     system: Any, data: Dataset, *, n: int = 1000, seed: int = 0, names: Sequence[str] = (), extractor: str | None = None,
-    rungs: bool = False, notes: Sequence[str] = (), progress: Callable[[int, int], None] | None = None, **options: Any,
+    rungs: bool = False, model: str = "", notes: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None, **options: Any,
 ) -> Evaluation:  # fmt: skip
     """n samples of the classes that the held-out data have, in their order, measured by the metrics of those names (all
     that apply by default); `rungs` adds what the first figure says of real data, untouched and spoiled.
@@ -98,6 +100,6 @@ def evaluate_run(
         used = [discover.construct("metric", metrics, Metric, f.metric) for f in result.figures.values()]
         some = [metric for metric in dict.fromkeys(used) if "features" in metric.needs]
         steps = ladder(test.raw, data.raw, n, metrics=some, extractor=eyes, dataset=data.name)
-    made = {"version": __version__, "weights": {"name": system.about.get("weights"), "sha256": system.weights_hash},
-            **parts[0].info}  # fmt: skip
+    made = made_by(system, model, {**parts[0].info, "batch": len(parts[0])}, made="figures")
+    made["data"] = {"name": data.name, "fingerprint": data.fingerprint()}
     return Evaluation(result, steps, made)

@@ -113,7 +113,9 @@ class Generation(Recipe, abc.ABC):
         )
         if parameterization == Karras():
             parameterization = Karras(codec.std)
-        about = {"name": data.name, "licence": data.licence, "source": data.source, "data": data.fingerprint(),
+        # the source of a set known by name says what it is; of other data, where they lie on this machine
+        source = data.source if type(self).data else ""
+        about = {"name": data.name, "licence": data.licence, "source": source, "data": data.fingerprint(),
                  "count": len(data)}  # fmt: skip
         defaults = Defaults(
             DPMpp2M(), grids.Karras(20, sigma_min=0.01), self.default_scale(conditioner), self.dtype or "float32"

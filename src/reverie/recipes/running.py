@@ -3,7 +3,7 @@
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,13 +27,18 @@ if TYPE_CHECKING:
     from .generation import Generation
 
 
-def train_run(recipe: "Generation", out: Path | None, resume: bool) -> Path:
+def train_run(recipe: "Generation", out: Path | None, resume: bool, expected: Mapping[str, Any] | None = None) -> Path:
     """Does the recipe in a new folder, or goes on in an old one, and returns the folder. Raises ReverieError.
 
+    The data must be those whose name and fingerprint are `expected`, where a recipe that was done before names them.
     Of several processes the first settles what is open and makes the folder, and the others read it there.
     """
     recipe.checked()
     data = recipe.loaded()
+    if expected is not None:
+        if data.fingerprint() != expected.get("fingerprint"):
+            raise ReverieError("the data are not those of the recipe (another fingerprint): give --data PATH")
+        data.name = str(expected.get("name"))
     door = accelerator()
     if door.num_processes > 1 and out is None:
         raise ReverieError("several processes need one folder to agree on: give --out RUN")
@@ -92,6 +97,8 @@ def fit(session: Session, resume: bool) -> bool:
                 session.save()
             if due:
                 session.preview()
+            if due or interrupted():
+                session.describe()
             if interrupted() and step.seen < recipe.samples:
                 say(
                     f"\nstopped at {step.seen:,} samples, all saved. Go on with:\n\n    reverie train --resume {folder}\n"

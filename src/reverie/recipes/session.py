@@ -14,7 +14,9 @@ from ..data.base import Dataset
 from ..errors import ReverieError
 from ..files import fill
 from ..modalities.grids import write_picture
+from ..systems.base import hash_of
 from ..systems.diffusion import Diffusion
+from ..systems.records import KEY, made_by
 from ..training import checkpoints
 from ..training.averages import Average, Power, snapshot
 from ..training.checkpoints import Checkpoint
@@ -114,13 +116,17 @@ class Session:
         self.publish()
 
     def publish(self) -> None:
-        """The model as it is now, and its card."""
+        """The model as it is now."""
         raw = bare(self.backbone)
         self.system.about["seen"] = self.seen
         with room(self.folder), self.unwrapped():
             average = self.kept[self.recipe.average].tensors
             self.system.save(self.folder, ema={**raw.state_dict(), **average}, raw=raw.state_dict())
-            files.write_text(self.folder / "README.md", card(self.system, self.folder.name, self.recipe))
+
+    def describe(self) -> None:
+        """Writes the card, which shows the newest preview."""
+        with room(self.folder), self.unwrapped():
+            files.write_text(self.folder / "README.md", card(self.system, self.folder, self.recipe))
 
     def snapshot(self) -> None:
         """The averages from which one of any length is reconstructed."""
@@ -150,6 +156,7 @@ class Session:
         self.publish()
         if marked(self.seen - self.recipe.batch, self.seen, self.recipe.samples or 0, self.recipe.checkpoints):
             self.preview()
+        self.describe()
 
     def preview(self) -> None:
         """Grids of samples at fixed seeds, from the raw and the averaged weights; training goes on where there are none."""
@@ -167,9 +174,11 @@ class Session:
                     raise
                 say(f"no picture of the {name} weights at {self.seen:,} samples: {str(error).splitlines()[0]}")
                 continue
+            shown.about["weights"], shown.weights_hash = name, hash_of(self.folder, name)
+            about = made_by(shown, self.system.about["name"], {**samples.info, "seen": self.seen}, made="preview")
             with room(self.folder):
                 path.parent.mkdir(exist_ok=True)
-                write_picture(shown.modality.show(samples.raw, columns=10), path)
+                write_picture(shown.modality.show(samples.raw, columns=10), path, {KEY: about})
 
     @property
     def inner_optimizer(self) -> torch.optim.Optimizer:

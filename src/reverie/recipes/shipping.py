@@ -21,5 +21,7 @@ def ship(run: Path, out: Path) -> Path:
         files.save_tensors(stage / "weights" / "ema.safetensors", halves)
         for name in ("model.json", "recipe.json", "README.md"):
             files.write_bytes(stage / name, (run / name).read_bytes())
+        for grid in sorted((run / "samples").glob("*-ema.png"))[-1:]:  # the card shows it
+            files.write_bytes(stage / "samples" / grid.name, grid.read_bytes())
         fill(system.network, files.load_tensors(stage / "weights" / "ema.safetensors"), "what was shipped")
     return out

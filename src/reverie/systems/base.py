@@ -1,6 +1,7 @@
 """What a system is, and how one is read from a folder."""
 
 import abc
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,10 @@ class System(abc.ABC):
     """Denoiser, codec, conditioner, modality and defaults; `describe` and `build` are inverse but for the weights."""
 
     weights_hash: str = ""
-    """SHA-256 of the file that the weights came from, empty where there was none."""
+    """SHA-256 of the file that the weights came from, empty where there was none; of a reconstructed average, that of
+    the names and hashes of the snapshots it came from."""
+    average: float | None = None
+    """The length of a reconstructed average, as a share of training."""
     about: dict[str, Any]
     """What it was trained on and how, as plain data: name, data, licence, seen."""
 
@@ -97,13 +101,22 @@ def open_run(folder: Path, weights: str = "ema", average: float | None = None) -
 
         tensors = reconstruct(folder / "ema", average)
         system.about["weights"] = f"average of length {average:g}"
-        system.weights_hash = ""
+        system.weights_hash, system.average = hash_of(folder, weights, average), average
     else:
         tensors = load_tensors(path)
         system.about["weights"] = weights
-        system.weights_hash = sha256(path)
+        system.weights_hash = hash_of(folder, weights)
     fill(system.network, tensors, str(path))
     return system
+
+
+def hash_of(folder: Path, weights: str, average: float | None = None) -> str:
+    """The `weights_hash` that a system loaded from there would have, empty where there are no such weights."""
+    if average is None:
+        path = folder / "weights" / f"{weights}.safetensors"
+        return sha256(path) if path.is_file() else ""
+    found = [f"{path.name} {sha256(path)}\n" for path in sorted((folder / "ema").glob("*.safetensors"))]
+    return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
 def shipped(name: str) -> Path:
