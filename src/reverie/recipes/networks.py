@@ -11,10 +11,7 @@ from ..nn.base import Backbone
 
 def chosen_network(shape: Sequence[int]) -> str:
     """The text of the network for samples (C, *axes), as an option would give it."""
-    axes = shape[1:]
-    if len(axes) == 2 and 16 < max(axes) <= 40:  # half as costly as a level of 32 channels above these, and no worse
-        return "unet(levels=(96, 128), blocks=1, attention=(False, True), patch=2)"
-    levels = levels_for(axes)
+    levels = levels_for(shape[1:])
     attention = tuple(level > 0 and (level > 1 or len(levels) < 3) for level in range(len(levels)))
     return f"unet(levels={levels}, blocks=1, attention={attention})"
 
