@@ -46,7 +46,8 @@ def read(settled: dict[str, Any], source: str, place: str) -> tuple[Generation, 
     hints = get_type_hints(cls)
     for key, value in options.items():
         kinds = get_args(hints[key]) or (hints[key],)
-        if isinstance(value, bool) or not isinstance(value, (*kinds, *([int] if float in kinds else []))):
+        fits = (*kinds, *([int] if float in kinds else []))
+        if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, fits):
             names = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
             raise ReverieError(f"{source}: {key} must be {names}, not {str(value)[:40]!r}")
     threads = settled["chosen"].get("threads")
