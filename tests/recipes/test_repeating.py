@@ -106,6 +106,8 @@ def test_a_hostile_recipe_is_refused(path, value, says, first, tmp_path):
 
 def test_a_recipe_of_a_built_in_set_needs_no_data_and_takes_none(first, tmp_path):
     settled = json.loads((first / "recipe.json").read_text()) | {"recipe": "Digits"}
+    for key in ("size", "axes", "strict", "channels"):  # of data that have a path
+        settled["options"].pop(key, None)
     (tmp_path / "recipe.json").write_text(json.dumps(settled))
     with pytest.raises(ReverieError, match="leave out --data"):
         repeat(tmp_path / "recipe.json", tmp_path / "run", "x.npz")
