@@ -1,6 +1,6 @@
 """The errors that a user sees: what was wrong, and what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -10,6 +10,12 @@ class ReverieError(Exception):
 
 class MissingDependency(ReverieError):
     """Something optional that is not installed; the message holds the command that installs it."""
+
+
+def some(names: Sequence[str], most: int = 6) -> str:
+    """The first few, and how many more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> ReverieError:

@@ -89,6 +89,10 @@ def test_other_data_versions_and_options_are_refused_or_said(first, tmp_path, ca
         ("options.network", "__import__('os')", "unknown network|cannot read network"),
         ("options.learning_rate", -1, "learning-rate"),
         ("chosen.threads", 10**9, "threads"),
+        ("chosen.smaller", [[0, 7]], "smaller must list"),
+        ("chosen.smaller", [["0", 8]], "smaller must list"),
+        ("chosen.smaller", 3, "smaller must list"),
+        ("chosen.colour", 1, "unknown choice"),
     ],
 )
 def test_a_hostile_recipe_is_refused(path, value, says, first, tmp_path):
@@ -132,3 +136,15 @@ def test_figures_go_into_the_card_between_their_marks_and_nowhere_else(first, tm
     (tmp_path / "README.md").write_text("my own words")
     tell(tmp_path, result)
     assert (tmp_path / "README.md").read_text() == "my own words"
+
+
+def test_what_memory_called_for_is_done_again(first, tmp_path):
+    """Micro-batches that shrank on the way shrink at the same place, and the weights differ by that rounding alone."""
+    settled = json.loads((first / "recipe.json").read_text())
+    settled["chosen"]["smaller"] = [[settled["options"]["batch"], 1]]
+    (tmp_path / "recipe.json").write_text(json.dumps(settled))
+    data = str(first.parent / "waves.npz")
+    runs = [repeat(tmp_path / "recipe.json", tmp_path / name, data) for name in ("a", "b")]
+    weights = [(run / "weights" / "raw.safetensors").read_bytes() for run in (*runs, first)]
+    assert weights[0] == weights[1] != weights[2]
+    assert json.loads((runs[0] / "recipe.json").read_text())["chosen"] == settled["chosen"]

@@ -1,5 +1,7 @@
 """Which axes of an array are which, and numbers that training can use."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..errors import ReverieError
@@ -25,8 +27,17 @@ def channels(x: np.ndarray, axes: int | None) -> tuple[np.ndarray, list[str]]:
     if inner not in (axes, axes + 1):
         raise ReverieError(f"an array {x.shape} cannot have {axes} axes after N and C")
     x = x[:, None] if inner == axes else x
-    many = f"{x.shape[1]} channel{'s' if x.shape[1] > 1 else ''}"
-    return x, [f"read as {len(x)} samples of {many} with {WORDS[axes]} {' x '.join(map(str, x.shape[2:]))}"]
+    return x, [read_as(x.shape)]
+
+
+def read_as(shape: Sequence[int]) -> str:
+    """What arrays (N, C, *axes) were taken for."""
+    n, c, *axes = shape
+    return f"read as {n} samples of {counted(c)} with {WORDS[len(axes)]} {' x '.join(map(str, axes))}"
+
+
+def counted(n: int) -> str:
+    return f"{n} channel{'s' if n > 1 else ''}"
 
 
 def finite(x: np.ndarray, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ReverieError
 from . import captions, tiffs
-from .axes import MANY, WORDS, channels
+from .axes import MANY, WORDS, channels, counted, read_as
 from .base import Dataset, Skipped
 from .described import described, each, why
 from .listing import PICTURES, TIFFS, listing
@@ -70,7 +70,7 @@ def load_fields(folder: Path, axes: int | None = None, size: int | None = None) 
     tiff = sum(name.lower().endswith(TIFFS) for name in names) * 2 > len(names)
     flat = bool(fields) and len(fields[0].shape) == 3
     resized = flat and (size is not None or tiff)
-    shapes = [(f"pictures of {_channels(one)}" if resized else f"numbers {one.shape}") for one in fields]
+    shapes = [(f"pictures of {counted(one.shape[0])}" if resized else f"numbers {one.shape}") for one in fields]
     names, fields = _alike(names, fields, shapes, [f"{one.dtype} {one.shape}" for one in fields], skipped)
     if size is not None and fields and not flat:
         raise ReverieError(f"{folder} holds no pictures, and only those can be resized: leave out --size")
@@ -84,8 +84,7 @@ def load_fields(folder: Path, axes: int | None = None, size: int | None = None) 
     raw = np.empty((len(fields), *shape), np.float32)
     for sample, one in zip(raw, fields, strict=True):
         sample[:] = one.levels if side is None else _fitted(one.levels, side)
-    kind, inner = _channels(fields[0]), shape[1:]
-    notes = [f"read as {len(raw)} samples of {kind} with {WORDS[len(inner)]} {' x '.join(map(str, inner))}"]
+    notes = [read_as(raw.shape)]
     if fields[0].dtype.kind in "iu" and max(raw.max(), -raw.min()) >= EXACT:
         doubts.append(f"whole numbers beyond {EXACT} are rounded to the 24 bits of float32")
     plain = not tiff and fields[0].family == "float32"
@@ -94,10 +93,6 @@ def load_fields(folder: Path, axes: int | None = None, size: int | None = None) 
         sizes=Counter(_stated(one, resized) for one in fields), modality="Arrays",
         dtype="" if plain else fields[0].family, ending="" if plain else ".tif" if tiff else ".npy",
     )  # fmt: skip
-
-
-def _channels(field: Field) -> str:
-    return f"{field.shape[0]} channel{'s' if field.shape[0] > 1 else ''}"
 
 
 def _stated(field: Field, resized: bool) -> str:

@@ -36,9 +36,3 @@ class Examination(abc.ABC):
 
 def passed(said: str, figure: float | None = None, bound: float | None = None) -> Finding:
     return Finding("passed", said, figure=figure, bound=bound)
-
-
-def some(names: list[str] | tuple[str, ...], most: int = 6) -> str:
-    """The first few, and how many more."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

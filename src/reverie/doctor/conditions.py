@@ -2,7 +2,8 @@
 
 import torch
 
-from .base import Examination, Finding, passed, some
+from ..errors import some
+from .base import Examination, Finding, passed
 from .measures import error, geometric
 from .patient import QUANTILES
 

@@ -1,12 +1,12 @@
 """The files of the run: there, whole, finite, and fitting each other."""
 
 from .. import files
-from ..errors import ReverieError
+from ..errors import ReverieError, some
 from ..files import fill
 from ..systems.base import FORMAT, WEIGHTS
 from ..systems.diffusion import build_backbone
 from ..training import checkpoints
-from .base import Examination, Finding, passed, some
+from .base import Examination, Finding, passed
 
 
 class Files(Examination):

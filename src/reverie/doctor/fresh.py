@@ -1,6 +1,7 @@
 """Weights that were never trained, or never loaded."""
 
-from .base import Examination, Finding, passed, some
+from ..errors import some
+from .base import Examination, Finding, passed
 
 
 class Fresh(Examination):

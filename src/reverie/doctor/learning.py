@@ -7,7 +7,8 @@ import torch
 
 from ..core.schedules import onto
 from ..core.weights import Karras
-from .base import Examination, Finding, passed, some
+from ..errors import some
+from .base import Examination, Finding, passed
 from .measures import guess
 
 STEPS = 24

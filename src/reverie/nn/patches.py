@@ -30,6 +30,19 @@ def patches(x: Tensor, patch: Sequence[int]) -> tuple[Tensor, list[int]]:
     return x.flatten(1 + axes).flatten(1, axes), counts
 
 
+def folded(x: Tensor, patch: Sequence[int]) -> Tensor:
+    """x (B, C, *axes) with its patches as channels of one position each, (B, C * volume, *counts)."""
+    if set(patch) == {1}:
+        return x.contiguous()
+    h, counts = patches(x, patch)
+    return h.transpose(1, 2).unflatten(2, counts).contiguous()
+
+
+def unfolded(h: Tensor, patch: Sequence[int], size: Sequence[int]) -> Tensor:
+    """The inverse of `folded` for a result of that size."""
+    return h if set(patch) == {1} else unpatched(h.flatten(2).transpose(1, 2), patch, h.shape[2:], size)
+
+
 def unpatched(h: Tensor, patch: Sequence[int], counts: Sequence[int], size: Sequence[int]) -> Tensor:
     """Patches (B, N, C * volume) as (B, C, *size): the inverse of `patches`, without what completed the last ones."""
     axes = len(patch)

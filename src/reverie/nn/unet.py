@@ -12,7 +12,7 @@ from .attention import CrossAttention, SelfAttention
 from .base import Backbone, whole, wholes, zeroed
 from .convolutions import Convolution
 from .embeddings import Conditions
-from .patches import patch_of, patches, unpatched
+from .patches import folded, patch_of, unfolded
 
 
 class UNet(Backbone):
@@ -104,8 +104,7 @@ class UNet(Backbone):
     def forward(self, x, c_noise, *, label=None, scalars=None, tokens=None, tokens_mask=None):
         self.check(x, c_noise, label, scalars, tokens, tokens_mask)
         said = F.silu(self.conditions(c_noise, label, scalars)), tokens, tokens_mask
-        h, counts = patches(x.to(self.stem.weight.dtype), self.patch)
-        h = self.stem(h.transpose(1, 2).unflatten(2, counts).contiguous())
+        h = self.stem(folded(x.to(self.stem.weight.dtype), self.patch))
         left = [h]
         for level in self.down:
             for stage in level.stages:
@@ -122,7 +121,7 @@ class UNet(Backbone):
             if level.resample is not None:
                 h = level.resample(h, left[-1].shape[2:])
         h = self.head(F.silu(self.norm(h)))
-        return unpatched(h.flatten(2).transpose(1, 2), self.patch, counts, x.shape[2:]).to(x.dtype)
+        return unfolded(h, self.patch, x.shape[2:]).to(x.dtype)
 
 
 class Level(nn.Module):

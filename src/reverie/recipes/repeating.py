@@ -10,7 +10,8 @@ from .. import __version__, discover, files, recipes
 from ..errors import ReverieError, unknown
 from .base import Recipe
 from .generation import Generation
-from .running import say, train_run
+from .running import train_run
+from .screen import say
 
 MOST_THREADS = 1024
 PARTS = ("options", "chosen", "data", "versions")
@@ -25,16 +26,15 @@ def repeat(path: Path, out: Path | None = None, data: str | None = None) -> Path
     settled = files.read_json(path, limit=2**20)
     if not isinstance(settled, dict) or not all(isinstance(settled.get(key), dict) for key in PARTS):
         raise ReverieError(f"{path} is no recipe of a run: those lie in a run folder as recipe.json")
-    recipe, threads = read(settled, str(path), place_of(settled, path, data))
+    recipe = read(settled, str(path), place_of(settled, path, data))
     for what, now in (("reverie", __version__), ("torch", torch.__version__)):
         if (then := settled["versions"].get(what)) != now:
             say(f"{what} is {now} here and was {str(then)[:40]!r} then: the bytes may differ")
-    torch.set_num_threads(threads)
-    return train_run(recipe, out, False, expected=settled["data"])
+    return train_run(recipe, out, False, before=settled)
 
 
-def read(settled: dict[str, Any], source: str, place: str) -> tuple[Generation, int]:
-    """The recipe, nothing left open, and the threads, of plain data that may be hostile."""
+def read(settled: dict[str, Any], source: str, place: str) -> Generation:
+    """The recipe, nothing left open, of plain data that may be hostile; what was chosen is checked too."""
     cls, options = kind_of(settled), settled["options"]
     known = {field.name for field in fields(cls) if field.name != "data"}
     for key in options:
@@ -50,15 +50,31 @@ def read(settled: dict[str, Any], source: str, place: str) -> tuple[Generation, 
         if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, fits):
             names = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
             raise ReverieError(f"{source}: {key} must be {names}, not {str(value)[:40]!r}")
-    threads = settled["chosen"].get("threads")
-    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
-        raise ReverieError(f"{source}: threads must be a whole number from 1 to {MOST_THREADS}")
     try:
         recipe = cls(**options, data=place)  # type: ignore[call-arg]
         recipe.checked()
     except TypeError as error:
         raise ReverieError(f"{source} cannot be done: {error}") from None
-    return recipe, threads
+    check_chosen(settled["chosen"], recipe.batch, source)
+    return recipe
+
+
+def check_chosen(chosen: dict[str, Any], batch: int, source: str) -> None:
+    """Raises ReverieError where what a run chose could not have been chosen."""
+    for key in chosen:
+        if key not in ("threads", "smaller"):
+            raise unknown("choice in recipe.json", key, ("threads", "smaller"))
+    threads, smaller = chosen.get("threads"), chosen.get("smaller", [])
+    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+        raise ReverieError(f"{source}: threads must be a whole number from 1 to {MOST_THREADS}")
+    if not isinstance(smaller, list) or not all(
+        isinstance(mark, list)
+        and [type(n) for n in mark] == [int, int]
+        and mark[0] >= 0 < mark[1]
+        and not batch % mark[1]
+        for mark in smaller
+    ):
+        raise ReverieError(f"{source}: smaller must list [samples seen, micro-batch], of parts of a batch of {batch}")
 
 
 def kind_of(settled: dict[str, Any]) -> type[Generation]:

@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from .generation import Generation
 
 
-def train_run(recipe: "Generation", out: Path | None, resume: bool, expected: Mapping[str, Any] | None = None) -> Path:
+def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapping[str, Any] | None = None) -> Path:
     """Does the recipe in a new folder, or goes on in an old one, and returns the folder. Raises ReverieError.
 
-    The data must be those whose name and fingerprint are `expected`, where a recipe that was done before names them.
+    Where the recipe was done before, `before` is its recipe.json: the data must be those, and what was chosen then stays.
     Of several processes the first settles what is open and makes the folder, and the others read it there.
     """
     recipe.checked()
     data = recipe.loaded()
-    if expected is not None:
-        if data.fingerprint() != expected.get("fingerprint"):
+    if before is not None:
+        if data.fingerprint() != before["data"].get("fingerprint"):
             raise ReverieError("the data are not those of the recipe (another fingerprint): give --data PATH")
-        data.name = str(expected.get("name"))
+        data.name = str(before["data"].get("name"))
     door = accelerator()
     if door.num_processes > 1 and out is None:
         raise ReverieError("several processes need one folder to agree on: give --out RUN")
@@ -50,6 +50,7 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool, expected: Ma
     if door.is_main_process and not resume:
         out = fresh(out, data.name)
         recipe, chosen = settle(recipe, data, door.device)
+        chosen = before["chosen"] if before else chosen
         recipe.shared_among(door.num_processes)
         require_space(out, recipe, data)
         recipe.loss(recipe.system(data))  # what cannot be built is refused before there is a folder
@@ -79,8 +80,7 @@ def fit(session: Session, resume: bool) -> bool:
         session.restore()
     recipe, folder, main = session.recipe, session.folder, session.door.is_main_process
     assert recipe.samples
-    log = Log(folder, session.seen) if main else None
-    with log or nullcontext(), interruptible() as interrupted:
+    with interruptible() as interrupted, Log(folder, session.seen) if main else nullcontext() as log:
         progress, reports = Progress(recipe.samples, session.seen), Reports(recipe, session.seen)
         for step in session.steps():
             if log is None:

@@ -102,7 +102,7 @@ class Session:
         chosen = self.settled["chosen"]
         chosen["smaller"] = [*(mark for mark in chosen.get("smaller", []) if mark[0] < self.seen), [self.seen, less]]
         files.write_json(self.folder / "recipe.json", self.settled)
-        say(f"{error}: going on with {less} samples at a time, which changes nothing but the speed")
+        say(f"{error}: going on with {less} samples at a time, which changes nothing but speed and rounding")
 
     def save(self) -> None:
         """The checkpoint, and the model as it is now. Raises ReverieError where the disk is full."""
@@ -136,23 +136,32 @@ class Session:
 
     def restore(self) -> None:
         """Puts the newest whole checkpoint back, clears away what was begun after it, and ends what it began."""
-        files.sweep(self.folder)
-        checkpoints.prune(self.folder / "checkpoints")
+        main = self.door.is_main_process
+        if main:
+            files.sweep(self.folder)
+            checkpoints.prune(self.folder / "checkpoints")
+        self.door.wait_for_everyone()
         found, faults = checkpoints.latest(self.folder / "checkpoints")
-        for fault in faults:
-            say(f"skipped a checkpoint: {fault}")
-        for path in (self.folder / "ema").glob("*.safetensors"):
-            if int(path.stem.split("-")[1]) > (found.seen if found else 0):
-                path.unlink()
+        if main:
+            for fault in faults:
+                say(f"skipped a checkpoint: {fault}")
+            say(
+                f"going on from {found.seen:,} samples"
+                if found
+                else "no checkpoint was saved yet: starting from the beginning"
+            )
+            for path in (self.folder / "ema").glob("*.safetensors"):
+                if int(path.stem.split("-")[1]) > (found.seen if found else 0):
+                    path.unlink()
         if found is None:
-            say("no checkpoint was saved yet: starting from the beginning")
             return
         fill(bare(self.backbone), found.tensors["raw"], str(self.folder))
         checkpoints.into_optimizer(self.inner_optimizer, found.tensors["optimizer"], found.state["groups"])
         for length, average in self.kept.items():
             average.tensors = found.tensors[f"average-{length:.3f}"]
         self.count, self.seen, self.guard.score = found.state["count"], found.seen, found.state.get("guard", 0.0)
-        say(f"going on from {found.seen:,} samples")
+        if not main:
+            return
         self.publish()
         if marked(self.seen - self.recipe.batch, self.seen, self.recipe.samples or 0, self.recipe.checkpoints):
             self.preview()

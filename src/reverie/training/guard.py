@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import ReverieError
+from ..errors import ReverieError, some
 from .checkpoints import KEPT
 
 
@@ -46,9 +46,8 @@ def diagnosis(what: str, seen: int, batches: Sequence[Mapping[str, Any]], loss: 
     """Why a number is not finite, as far as can be seen. Raises NotFinite where skipping cannot help: broken weights."""
     weights = [name for name, tensor in loss.state_dict().items() if broken(tensor)]
     if weights:
-        named = ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
         raise NotFinite(
-            f"weights are not finite numbers after {seen:,} samples: {named}. An update or something outside "
+            f"weights are not finite numbers after {seen:,} samples: {some(weights, 3)}. An update or something outside "
             f"training broke them; go on from the last checkpoint with `reverie train --resume`. {KEPT}"
         )
     data = sorted({key for batch in batches for key, value in batch.items() if broken(value)})
