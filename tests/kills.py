@@ -4,7 +4,7 @@
 
 Each attempt is a process of its own, forked from one that has everything loaded. A kill at a `write` leaves half of the
 bytes, one at an `fsync` comes before it, at a `rename` before or after it, at a `removal` halfway through a folder; a
-kill by `time` comes from outside at a random moment.
+kill by `time` comes from outside when it has computed for a random time.
 """
 
 import os
@@ -25,7 +25,7 @@ from reverie.cli.train import go_on
 from reverie.recipes.digits import Digits
 
 RECIPE = Digits(samples=704, batch=32, micro_batch=16, dtype="float32", warmup=64, checkpoints=4, snapshots=4,
-                network="unet(levels=(16, 16), blocks=1, groups=8, dropout=0.2)")  # fmt: skip
+                workers=2, augment=0.3, network="unet(levels=(16, 16), blocks=1, groups=8, dropout=0.2)")  # fmt: skip
 POINTS = ("write", "fsync", "rename", "renamed", "removal")
 
 
@@ -101,7 +101,9 @@ class Proxy:
 
 
 def forked(work: Callable[[], None], after: float | None = None) -> int:
-    """The exit status of `work` in a process of its own, -9 where it was killed, from outside `after` seconds if at all."""
+    """The exit status of `work` in a process of its own, -9 where it was killed; from outside, if at all, when it has
+    computed for `after` seconds, which come at the same place of the work however busy the machine is.
+    """
     child = os.fork()
     if child == 0:
         status = 1
@@ -114,10 +116,21 @@ def forked(work: Callable[[], None], after: float | None = None) -> int:
             status = 0
         finally:
             os._exit(status)
-    if after is not None:
-        time.sleep(after)
-        os.kill(child, signal.SIGKILL)
+    while after is not None:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if computed(child) >= after:
+            os.kill(child, signal.SIGKILL)
+            break
+        time.sleep(0.002)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def computed(process: int) -> float:
+    """Seconds of all processors that a process has used."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def attempt(run: Path, hook: Hook | None = None) -> None:
@@ -147,7 +160,7 @@ def differences(run: Path, truth: dict[str, bytes]) -> list[str]:
 
 
 class Ground:
-    """A folder with a run that was never stopped, what it did when saving, and how long it took."""
+    """A folder with a run that was never stopped, what it did when saving, and how long it computed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.made = folder, 0
@@ -158,10 +171,10 @@ class Ground:
 
         def measured() -> None:
             hook = Hook()
-            began = time.monotonic()
+            began = time.process_time()
             attempt(folder / "whole" / "run", hook)
             (folder / "counts").write_text(" ".join(f"{k}={v}" for k, v in hook.counts.items()))
-            (folder / "seconds").write_text(str(time.monotonic() - began))
+            (folder / "seconds").write_text(str(time.process_time() - began))
 
         assert forked(measured) == 0
         self.truth = contents(folder / "whole" / "run")

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ BLOCKS = [
     for page in PAGES
     for i, (language, body) in enumerate(re.findall(r"```(\w+)\n(.*?)```", page.read_text(), re.DOTALL))
 ]
-BRIEF = {"train": ["--samples", "256", "--network", "unet(levels=(32, 32), blocks=1)"]}
+BRIEF = {"train": ["--samples", "256", "--checkpoints", "2", "--network", "unet(levels=(32, 32), blocks=1)"]}
 """What a command is given besides, so that it ends soon: training as long as the page means would take minutes."""
 
 
@@ -30,6 +31,10 @@ def folder(tmp_path):
         for i in range(6):
             pixels = np.random.default_rng(i).integers(0, 255, (24, 32, 3), dtype="uint8")
             Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{i}.jpg")
+    (tmp_path / "shards").mkdir()
+    for part in ("beach", "wood"):
+        with tarfile.open(tmp_path / "shards" / f"train-{part}.tar", "w") as tar:
+            tar.add(tmp_path / "photos" / part, part)
     return tmp_path
 
 
@@ -53,8 +58,8 @@ def test_a_block_of_the_pages_runs(language, body, folder):
         if not words:
             continue
         assert words[0] == "reverie", f"this command is not tested: {line}"
-        if "--resume" not in words:
-            words += BRIEF.get(words[1], [])
+        if "--resume" not in words and not any(word.endswith(".json") for word in words):  # which say it all
+            words += BRIEF.get(words[1], [])[: 4 if "--from" in words else None]  # whose network is that of the run
         run([sys.executable, "-m", *words], folder)
 
 

@@ -15,6 +15,7 @@ __all__ = ["__version__", "load"]
 
 def __getattr__(name: str) -> Any:
     if name == "load":  # not before it is asked for: it brings torch
+        from . import editing  # noqa: F401  hands its verbs to what is loaded
         from .systems.base import load
 
         return load

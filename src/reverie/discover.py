@@ -6,14 +6,16 @@ import math
 import pkgutil
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import import_module, metadata
-from types import ModuleType
-from typing import Any, TypeVar
+from types import ModuleType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import MissingDependency, ReverieError, unknown
 
 T = TypeVar("T")
+LONGEST = 2000
+"""Characters of a text that names a class and its options."""
 
 
 def discover(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
@@ -65,24 +67,81 @@ def lookup(kind: str, package: ModuleType, base: type[T], name: str) -> type[T]:
     raise unknown(kind, name, known)
 
 
+@dataclass(frozen=True)
+class Plan(Generic[T]):
+    """A class and its options, to be built around what comes later: guidance around denoisers, say.
+
+    Parameters of the class without a default are its parts, those with one its options; text may give parts too.
+    """
+
+    cls: type[T]
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(name for name, p in inspect.signature(self.cls).parameters.items() if p.default is p.empty)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was said."""
+        return dict(self.options)
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """What was said, and the defaults of all other options."""
+        takes = inspect.signature(self.cls).parameters
+        return {name: p.default for name, p in takes.items() if p.default is not p.empty} | self.given
+
+    def but(self, **options: Any) -> "Plan[T]":
+        return Plan(self.cls, tuple((self.given | options).items()))
+
+    def __call__(self, **parts: Any) -> T:
+        """Of the parts, those that the class takes; they go before what was said."""
+        return self.cls(**self.whole | {name: parts[name] for name in self.parts if name in parts})
+
+    def __str__(self) -> str:
+        return f"{self.cls.__name__.lower()}({', '.join(f'{name}={value!r}' for name, value in self.whole.items())})"
+
+
+def plan(kind: str, package: ModuleType, base: type[T], data: Any) -> Plan[T]:
+    """What a short text plans, `apg(scale=3)`, or data that `describe` wrote, which may be hostile.
+
+    A part is given by plain words or numbers, of which whoever builds it makes the part.
+    """
+    data = _read(kind, data) if isinstance(data, str) else data
+    cls = _named(kind, package, base, data)
+    parts = Plan(cls).parts
+    known = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+    hints = {name: hint for name, hint in _hints(cls.__init__).items() if name not in parts}
+    options = _options(kind, package, base, cls, data, known, hints | dict.fromkeys(parts, _Words))
+    return Plan(cls, tuple(options.items()))
+
+
 def parse(kind: str, package: ModuleType, base: type[T], text: str) -> T:
     """The instance that a short text names: `heun`, `ddim(eta=0.5)`. Values are literals; nothing is evaluated."""
-    match = re.fullmatch(r"\s*([\w+-]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+    return construct(kind, package, base, _read(kind, text))
+
+
+def _read(kind: str, text: str) -> dict[str, Any]:
+    """The name and the options in a short text."""
+    match = re.fullmatch(r"\s*([\w+-]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL) if len(text) <= LONGEST else None
     if not match:
-        raise ReverieError(f"cannot read {kind} {text!r}: write it as name or name(option=value, ...)")
+        raise ReverieError(f"cannot read {kind} {text[:80]!r}: write it as name or name(option=value, ...)")
     options: dict[str, Any] = {}
     if match[2]:
         try:
             call = ast.parse(f"f({match[2]})", mode="eval").body
             assert isinstance(call, ast.Call) and not call.args
             options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-        except (SyntaxError, ValueError, AssertionError, RecursionError):
+        except (SyntaxError, ValueError, AssertionError, TypeError, RecursionError, MemoryError):
             raise ReverieError(f"cannot read the options of {kind} {text!r}: write name(option=value, ...)") from None
-    return construct(kind, package, base, {"name": match[1], **options})
+    return {**options, "name": match[1]}
 
 
 def describe(value: Any) -> Any:
-    """A frozen value as plain data, {"name": class, field: value, ...}: the inverse of `construct`."""
+    """A frozen value as plain data, {"name": class, field: value, ...}: the inverse of `construct`, and of `plan`."""
+    if isinstance(value, Plan):
+        return {"name": value.cls.__name__} | {key: describe(one) for key, one in value.whole.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {"name": type(value).__name__} | {
             f.name: describe(getattr(value, f.name)) for f in fields(value) if f.init
@@ -97,18 +156,17 @@ def describe(value: Any) -> Any:
 
 
 def construct(kind: str, package: ModuleType, base: type[T], data: Any) -> T:
-    """The frozen value that `describe` wrote, from a file that may be hostile: known names and known fields only."""
-    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
-        raise ReverieError(f"{kind} must be an object with a name, not {str(data)[:80]!r}")
-    cls = lookup(kind, package, base, data["name"])
+    """The frozen value that `describe` wrote, from a file that may be hostile: known names and known fields only.
+
+    What stands in a field is of the package too, or of the very class that the field's type names.
+    """
+    return _constructed(kind, package, base, _named(kind, package, base, data), data)
+
+
+def _constructed(kind: str, package: ModuleType, base: type[T], cls: type[T], data: Mapping[str, Any]) -> T:
     known = {f.name: f for f in fields(cls) if f.init} if is_dataclass(cls) else {}
-    options = {}
-    for key, value in data.items():
-        if key == "name":
-            continue
-        if key not in known:
-            raise unknown(f"option of {kind} {cls.__name__}", str(key), known)
-        options[key] = _restored(kind, package, base, value, known[key].default)
+    defaults = {name: f.default for name, f in known.items()}
+    options = _options(kind, package, base, cls, data, defaults, _hints(cls))
     lacking = [
         n for n, f in known.items() if n not in options and f.default is MISSING and f.default_factory is MISSING
     ]
@@ -120,21 +178,78 @@ def construct(kind: str, package: ModuleType, base: type[T], data: Any) -> T:
         raise ReverieError(f"{kind} {cls.__name__} cannot be made: {error}") from None
 
 
-def _restored(kind: str, package: ModuleType, base: type, value: Any, default: Any) -> Any:
+def _named(kind: str, package: ModuleType, base: type[T], data: Any) -> type[T]:
+    """The class that plain data name."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        raise ReverieError(f"{kind} must be an object with a name, not {str(data)[:80]!r}")
+    return lookup(kind, package, base, data["name"])
+
+
+def _options(
+    kind: str, package: ModuleType, base: type, cls: type, data: Mapping[str, Any], known: Mapping[str, Any],
+    hints: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The options in plain data, each of them known, with its default, and of the type that its hint states."""
+    options = {}
+    for key, value in data.items():
+        if key == "name":
+            continue
+        if key not in known:
+            raise unknown(f"option of {kind} {cls.__name__}", str(key), known)
+        options[key] = restored = _restored(kind, package, base, value, known[key], hints.get(key))
+        if not _fits(restored, hints.get(key, Any)):
+            given, needed = repr(value)[:40], _said(hints[key])
+            raise ReverieError(f"{kind} {cls.__name__}: {key} cannot be {given}, which is not of the kind {needed}")
+    return options
+
+
+def _restored(kind: str, package: ModuleType, base: type, value: Any, default: Any, hint: Any = None) -> Any:
     if isinstance(value, Mapping):
-        return construct(kind, package, base, value)
+        own: list[Any] = [
+            one for one in (hint, *get_args(hint)) if is_dataclass(one) and _name(one) == value.get("name")
+        ]
+        return _constructed(kind, package, base, own[0], value) if own else construct(kind, package, base, value)
     if isinstance(value, list):
-        return tuple(_restored(kind, package, base, one, None) for one in value)
+        return tuple(_restored(kind, package, base, one, None, hint) for one in value)
     if value in ("inf", "-inf") and not isinstance(default, str):
         return float(value)
-    if default is not MISSING and default is not None and value is not None:
-        numbers = isinstance(default, (int, float)) and not isinstance(default, bool)
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) if numbers else True
-        if isinstance(default, (bool, str)):
-            fits = isinstance(value, type(default))
-        if not fits:
-            raise ReverieError(f"{kind}: {value!r} is not of the kind of {default!r}")
     return value
+
+
+def _name(cls: Any) -> str:
+    return getattr(cls, "__name__", "")
+
+
+_Word = str | int | float
+_Words = _Word | tuple[_Word, ...]
+"""What stands for a part in text: words or numbers, and lists of them."""
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except NameError:  # names that only a type checker imports
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether plain data, restored, are of the type that a field states; whole numbers are numbers, truths are not."""
+    inside = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, one) for one in inside)
+    if get_origin(hint) is tuple and len(inside) == 2 and inside[1] is Ellipsis:
+        return isinstance(value, tuple) and all(_fits(one, inside[0]) for one in value)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and len(value) == len(inside) and all(map(_fits, value, inside))
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def _said(hint: Any) -> str:
+    """A type as a person would say it."""
+    words = {_Words: "words or numbers", float: "number", int: "whole number", str: "text", bool: "true or false"}
+    return words.get(hint) or (hint.__name__ if inspect.isclass(hint) else re.sub(r"\w+\.", "", str(hint)))
 
 
 def _plain(name: str) -> str:

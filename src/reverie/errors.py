@@ -8,8 +8,17 @@ class ReverieError(Exception):
     """One clear line for the person at the keyboard; the command line prints it without a traceback and fails."""
 
 
+class ReverieWarning(UserWarning):
+    """One clear line for the same person where all goes on, but not as asked; the command line prints it plainly."""
+
+
 class MissingDependency(ReverieError):
     """Something optional that is not installed; the message holds the command that installs it."""
+
+
+def printable(text: str) -> str:
+    """Text from a file that may be hostile, without what would move the cursor of a terminal or cannot be encoded."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def some(names: Sequence[str], most: int = 6) -> str:

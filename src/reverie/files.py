@@ -2,23 +2,22 @@
 
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from torch import Tensor, nn
 
-from .errors import ReverieError
-
-JSON_LIMIT = 64 * 2**20
-HEADER_LIMIT = 16 * 2**20
-DEPTH_LIMIT = 32
+from .errors import ReverieError, printable
+from .headers import header
+from .reading import JSON_LIMIT as JSON_LIMIT
+from .reading import parse_json as parse_json
+from .reading import read_json as read_json
 
 
 def cache_folder(*below: str) -> Path:
@@ -67,71 +66,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
-    """Plain data of bounded size and depth; no NaN, no key twice. Raises ReverieError."""
-    path = Path(path)
-    try:
-        if path.stat().st_size > limit:
-            raise ReverieError(f"{path} is larger than {limit} bytes: not a file of ours")
-        text = path.read_bytes().decode()
-    except FileNotFoundError:
-        raise ReverieError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReverieError(f"{path} cannot be read: {error}") from None
-    return parse_json(text, str(path))
+@contextmanager
+def json_list(path: Path) -> Iterator[Callable[[Any], None]]:
+    """Hands out what adds an entry to a list: the bytes of `write_json` without the list in memory. For files in `staged`."""
+    with open(path, "w", encoding="utf-8") as file:
+        entries = 0
 
+        def add(value: Any) -> None:
+            nonlocal entries
+            text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+            file.write((",\n" if entries else "[\n") + indent(text, " "))
+            entries += 1
 
-def parse_json(text: str, source: str) -> Any:
-    """`read_json` for text that came from `source`, whose size the caller has bounded."""
-
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is not a number")
-
-    def number(text: str) -> float:
-        if not math.isfinite(value := float(text)):
-            raise ValueError(f"{text[:20]} is out of range")
-        return value
-
-    def integer(text: str) -> int:
-        if len(text) > 20:
-            raise ValueError(f"{text[:20]}... is out of range")
-        return int(text)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return found
-
-    if _depth(text) > DEPTH_LIMIT:
-        raise ReverieError(f"{source} is nested too deep")
-    try:
-        return json.loads(
-            text, parse_constant=no_constant, parse_float=number, parse_int=integer, object_pairs_hook=once
-        )
-    except (ValueError, RecursionError) as error:
-        raise ReverieError(f"{source} is not valid JSON: {error}") from None
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    inside = escaped = False
-    for character in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                inside = False
-        elif character == '"':
-            inside = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
+        yield add
+        file.write("\n]\n" if entries else "[]\n")
 
 
 def sha256(path: Path) -> str:
@@ -214,43 +162,48 @@ def load_tensors(path: Path, limit: int = 64 * 2**30) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise ReverieError(f"{path} cannot be read: {error.strerror}") from None
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
-    if not 2 <= length <= min(HEADER_LIMIT, size - 8) or size > limit:
-        raise ReverieError(f"{path} is not a safetensors file of a credible size; nothing was loaded")
+    header(path, limit)
     try:
         return load_file(path)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise ReverieError(f"{path} is damaged: {error}") from None
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Loads weights strictly. Raises ReverieError listing the missing, unexpected and misshapen tensors."""
     own = module.state_dict()
-    faults = {
-        "missing": [name for name in own if name not in tensors],
-        "unexpected": [name for name in tensors if name not in own],
-        "misshapen": [
-            f"{name} is {tuple(tensors[name].shape)} where {tuple(own[name].shape)} is needed"
-            for name in own
-            if name in tensors and own[name].shape != tensors[name].shape
-        ],
-    }
-    told = [f"{len(names)} {kind}: {_some(names)}" for kind, names in faults.items() if names]
-    if told:
-        raise ReverieError(f"{source} does not fit {type(module).__name__}: {'; '.join(told)}")
+    must_fit(_shapes(tensors), _shapes(own), source, type(module).__name__)
     for name, tensor in tensors.items():
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise ReverieError(f"{source} holds {tensor.dtype} in {name}, where {own[name].dtype} is needed")
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise ReverieError(f"{source} holds numbers that are not finite, in {name}")
     module.load_state_dict(dict(tensors))
 
 
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def must_fit(given: Shapes, needed: Shapes, source: str, target: str) -> None:
+    """Raises ReverieError where the tensors of a file are not those of a network, by names and shapes alone."""
+    faults = {
+        "missing": [name for name in needed if name not in given],
+        "unexpected": [name for name in given if name not in needed],
+        "misshapen": [
+            f"{name} is {given[name]} where {needed[name]} is needed"
+            for name in needed
+            if name in given and given[name] != needed[name]
+        ],
+    }
+    told = [f"{len(names)} {kind}: {_some(names)}" for kind, names in faults.items() if names]
+    if told:
+        raise ReverieError(f"{source} does not fit {target}: {'; '.join(told)}")
+
+
 def _some(names: Iterable[str], most: int = 8) -> str:
-    names = list(names)
+    names = [printable(name[:160]) for name in names]
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

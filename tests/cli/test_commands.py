@@ -100,7 +100,7 @@ def test_figures_are_printed_and_written(run, tmp_path):
         (["sample", "RUN", "--sampler", "hein"], "Did you mean 'Heun'"),
         (["sample", "RUN", "--sampler", "ddim(eta=)"], "option=value"),
         (["sample", "RUN", "--label", "cat"], "unknown class 'cat'"),
-        (["sample", "RUN", "--sample-steps", "0"], "1 or more"),
+        (["sample", "RUN", "--sample-steps", "0"], "sample steps are 1 to 10000, not 0"),
         (["sample", "RUN", "-n", "0"], "one sample or more"),
         (["sample", "RUN", "--weights", "best"], "no weights called 'best'"),
         (["sample", "RUN", "--grid", "karras(rho='x')"], "not of the kind"),

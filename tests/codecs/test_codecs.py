@@ -79,4 +79,4 @@ def test_every_codec_is_plain_data_and_an_inverse(codec):
 
 
 def test_the_codecs_are_found_by_name():
-    assert set(discover(codecs, Codec)) == {"Pixels", "Standard"}
+    assert set(discover(codecs, Codec)) == {"Detail", "Latent", "Pixels", "Standard"}

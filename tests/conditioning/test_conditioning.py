@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from reverie import conditioning
-from reverie.conditioning import Conditioner, Joint, Labels, Scalars, Unconditional, automatic
+from reverie.conditioning import Augmented, Conditioner, Joint, Labels, Scalars, Unconditional, automatic
+from reverie.conditioning.augmented import parts
 from reverie.core.noise import Seeded
 from reverie.data import Dataset
 from reverie.discover import construct, describe, variants
@@ -19,7 +20,9 @@ every = pytest.mark.parametrize("conditioner", ALL, ids=repr)
 
 def values(conditioner, n):
     found = {}
-    for part in getattr(conditioner, "parts", (conditioner,)):
+    if isinstance(conditioner, Augmented):
+        found["augmentation"] = torch.randn(n, len(conditioner.names))
+    for part in parts(conditioner):
         if isinstance(part, Labels):
             found["label"] = torch.randint(-1, len(part.classes), (n,))
         if isinstance(part, Scalars):
@@ -79,6 +82,26 @@ def test_parts_are_dropped_independently():
     made = joint(given, Seeded(range(4000)))
     pairs = torch.stack([made["label"] == len(NAMES), made["scalars"][:, 1] == 0], 1).long() @ torch.tensor([2, 1])
     assert (pairs.bincount() - 1000).abs().max() < 5 * (4000 * 0.25 * 0.75) ** 0.5
+
+
+def test_what_was_done_to_a_sample_is_said_after_its_numbers_and_never_dropped():
+    for inner in (Labels(NAMES, 0.5), Unconditional(), Joint.variants()[0]):
+        told, done = Augmented(inner, ("mirror", "turn")), torch.randn(64, 2)
+        given = values(inner, 64)
+        made = told(given | {"augmentation": done}, Seeded(range(64)))
+        alone = inner(given, Seeded(range(64))) if given else {}
+        assert made["scalars"][:, -2:].equal(done) and made["scalars"][:, :-2].equal(alone.get("scalars", done[:, :0]))
+        assert all(made[name].equal(tensor) for name, tensor in alone.items() if name != "scalars")
+        assert not told.null(3)["scalars"][:, -2:].any() and told.keys == inner.keys and told.has_null == inner.has_null
+        if given:  # asked for by a person, who knows of no augmentation
+            assert not told(given)["scalars"][:, -2:].any()
+    assert Augmented(Labels(NAMES), ("mirror",)).classes == NAMES
+    assert not hasattr(Augmented(Unconditional(), ("mirror",)), "classes")
+    for names in ((), ("mirror", "mirror")):
+        with pytest.raises(ValueError, match="names that differ"):
+            Augmented(Unconditional(), names)
+    with pytest.raises(ValueError, match="once"):
+        Augmented(Augmented(Unconditional(), ("mirror",)), ("turn",))
 
 
 def test_no_dropout_means_no_null():

@@ -18,8 +18,18 @@ LABEL = torch.eye(2)[torch.tensor([0, 1, 1, 0])]
 
 
 class Backbone(nn.Module):
+    def __init__(self, gain=1.0):
+        super().__init__()
+        self.gain = gain
+
     def forward(self, x, c_noise):
-        return x.sin() * c_noise.reshape(len(x), -1)
+        return self.gain * x.sin() * c_noise.reshape(len(x), -1)
+
+    def blind(self, layers):
+        return Backbone(0.7)
+
+    def without(self, layers):
+        return Backbone(0.5)
 
 
 D = two_classes(Cosine())
@@ -27,14 +37,10 @@ D = two_classes(Cosine())
 
 def denoisers(rows):
     """Every denoiser there is, for some rows of the batch: a new file of guidance is here already."""
-    strong = D.given(weights=LABEL[rows])
-    return [
-        D,
-        strong,
-        Preconditioned(Backbone(), Cosine()),
-        Watched(D),
-        *variants(guidance, Denoiser, strong, D),
-    ]
+    strong, network = D.given(weights=LABEL[rows]), Preconditioned(Backbone(), Cosine())
+    guided = variants(guidance, Denoiser, strong, D)
+    of_networks = [g for g in variants(guidance, Denoiser, network, D) if type(g) not in map(type, guided)]
+    return [D, strong, network, Watched(D), *guided, *of_networks]
 
 
 ALL = [type(denoiser).__name__ for denoiser in denoisers(slice(None))]

@@ -161,6 +161,23 @@ def test_conversion_is_exact_at_the_ends_where_the_source_tells_both():
         torch.testing.assert_close(convert(output, eps, alpha, sigma, source, Clean()), x)
 
 
+def test_what_an_output_does_not_determine_is_refused_and_what_it_is_stays_regular():
+    """Noise and score are each other at alpha = 0 and say nothing of x; a clean guess at sigma = 0 says nothing of eps."""
+    eps, x = torch.randn(3, dtype=f64), torch.randn(3, dtype=f64)
+    for at, known, output, unknown in ((1.0, (Noise(), Score()), eps, Clean()), (0.0, (Clean(), Karras()), x, Noise())):
+        alpha, sigma = Rectified()(at)
+        x_t, (source, other) = alpha * x + sigma * eps, known
+        to_x, to_eps = other.target(alpha, sigma)
+        torch.testing.assert_close(convert(output, x_t, alpha, sigma, source, source), output)
+        if at == 1:
+            torch.testing.assert_close(convert(output, x_t, alpha, sigma, source, other), to_x * x + to_eps * eps)
+        with pytest.raises(ValueError, match=r"Velocity\(\)"):
+            convert(output, x_t, alpha, sigma, source, unknown)
+    alpha, sigma = Rectified()(0.0)
+    for source, output in ((Velocity(), eps), (Flow(), eps - x), (Noise(), eps)):
+        torch.testing.assert_close(convert(output, x, alpha, sigma, source, Clean()), x)
+
+
 def test_zero_terminal_snr_ends_in_pure_noise_and_keeps_the_first_level():
     schedule, plain = ZeroTerminalSNR(LinearBetas()), LinearBetas()
     assert [c.item() for c in schedule(1.0)] == [0, 1]

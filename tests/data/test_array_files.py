@@ -201,3 +201,22 @@ def test_archives_that_lie_or_are_none_are_refused(tmp_path):
         read_npz(tmp_path / "b.npz")
     with pytest.raises(ReverieError, match="cannot be read"):
         read_npy(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("code", [0xD800, 0xDFFF, 0x110000, 0x7FFFFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize("order", "<>")
+def test_text_is_unicode_or_refused(tmp_path, code, order):
+    def text(*codes):
+        return np.array(codes, f"{order}u4").view(f"{order}U1")
+
+    x, good = np.zeros((4, 1, 3)), text(0x61, 0xD7FF, 0xE000, 0x10FFFF)
+    np.savez(tmp_path / "good.npz", x=x, label=good)
+    assert load_arrays(tmp_path / "good.npz").classes == ("a", "\ud7ff", "\ue000", "\U0010ffff")
+    bad = text(0x61, 0x62, code, 0x63)
+    np.savez(tmp_path / "a.npz", x=x, label=bad)
+    np.savez(tmp_path / "b.npz", x=x, y=np.arange(4) % 2, classes=bad[1:3])
+    np.savez(tmp_path / "c.npz", x=x, scalars=x[:, 0, :2], scalar_names=bad[1:3])
+    np.save(tmp_path / "d.npy", bad.reshape(2, 2, order="F"))
+    for name in ("a.npz", "b.npz", "c.npz", "d.npy"):
+        with pytest.raises(ReverieError, match="not Unicode"):
+            load_arrays(tmp_path / name)

@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from reverie.data.check import Check, printable
+from reverie.data.check import Check
 from reverie.data.folders import load_folder
+from reverie.errors import printable
 
 
 def test_lines_say_what_was_found_used_and_skipped_and_why(tmp_path):

@@ -4,14 +4,17 @@ import json
 
 import pytest
 import torch
+from truth import gaussian
 
 from reverie import metrics
+from reverie.core.schedules import Cosine
 from reverie.discover import construct, variants
 from reverie.errors import ReverieError
 from reverie.features.classifier import Classifier
 from reverie.features.pixels import Pixels
 from reverie.metrics import Metric, Population, evaluate, ladder
 from reverie.metrics.agreement import Agreement
+from reverie.metrics.base import Model
 from reverie.metrics.copying import Copying
 from reverie.metrics.frechet import Frechet
 from reverie.metrics.ladder import blurred, noisy, rungs, subset
@@ -26,6 +29,7 @@ def pictures(n, seed=0, size=8):
 
 
 SAMPLES, REAL, TRAIN = pictures(140, 0), pictures(150, 1), pictures(200, 2)
+MODEL = Model(lambda values: gaussian(Cosine(), 0.5, 8), lambda raw: raw.float() / 127.5 - 1, count=4)
 
 
 @each_metric
@@ -39,6 +43,7 @@ def test_a_metric_does_not_depend_on_the_order_of_samples(metric):
             features=SAMPLES[order].flatten(1).double(),
             asked=asked[order],
             predicted=asked[order] // 2,
+            model=MODEL,
         )
         return metric.measure(one, *sides)
 
@@ -52,9 +57,10 @@ def test_a_metric_does_not_depend_on_the_order_of_samples(metric):
 @each_metric
 def test_a_metric_says_what_it_is_and_can_be_written_down(metric):
     assert metric.better in ("lower", "higher") and metric.unit and metric.minimum(64) > 0
-    assert set(metric.needs) <= {"features", "raw", "train", "asked"}
+    assert set(metric.needs) <= {"features", "raw", "train", "asked", "model"}
+    samples = Population(raw=SAMPLES, model=MODEL)
     result = evaluate(
-        SAMPLES, REAL, TRAIN, metrics=[metric], asked=torch.arange(140) % 10, classifier=Classifier("digits")
+        samples, REAL, TRAIN, metrics=[metric], asked=torch.arange(140) % 10, classifier=Classifier("digits")
     )
     for figure in json.loads(json.dumps(result.as_dict(), allow_nan=False))["figures"].values():
         assert construct("metric", metrics, Metric, figure["metric"]) == metric

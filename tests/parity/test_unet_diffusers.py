@@ -15,6 +15,7 @@ CONFIGS = [
     dict(levels=(32, 32), blocks=3, attention=(False, False), groups=8),
     dict(levels=(64, 128), blocks=1, attention=(True, True), head_size=8, adaptive=False, noise_scale=1.0),
     dict(levels=(64, 96), attention=(False, True), head_size=96, groups=16),
+    dict(levels=(32, 64, 64), blocks=1, adaptive=False, eps=1e-2, frequency_shift=1, centred=False),
 ]
 
 
@@ -69,12 +70,12 @@ def test_renaming_there_and_back_changes_nothing(config):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (dict(freq_shift=1), "freq_shift=1"),
+        (dict(freq_shift=2), "frequency_shift"),
         (dict(resnet_time_scale_shift="scale_shift", attn_norm_num_groups=None), "attn_norm_num_groups=None"),
         (dict(add_attention=False), "add_attention=False"),
         (dict(up_block_types=("UpBlock2D", "UpBlock2D")), "up_block_types"),
         (dict(down_block_types=("DownBlock2D", "SkipDownBlock2D")), "down_block_types"),
-        (dict(downsample_padding=0), "downsample_padding=0"),
+        (dict(downsample_padding=2), "downsample_padding=2"),
         (dict(center_input_sample=True), "center_input_sample=True"),
     ],
 )
@@ -85,7 +86,16 @@ def test_what_the_layout_lacks_is_refused_by_name(change, says):
 
 
 @pytest.mark.parametrize(
-    "config", [dict(spatial=3), dict(tokens=4), dict(scalars=2), dict(levels=(40, 64)), dict(levels=(32, 32, 64))]
+    "config",
+    [
+        dict(spatial=3),
+        dict(tokens=4),
+        dict(scalars=2),
+        dict(maps=1),
+        dict(patch=2),
+        dict(levels=(40, 64)),
+        dict(levels=(32, 32, 128)),
+    ],
 )
 def test_what_they_lack_is_refused(config):
     with torch.device("meta"), pytest.raises(ValueError, match="UNet2DModel has no"):

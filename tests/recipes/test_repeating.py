@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from reverie.errors import ReverieError
+from reverie.recipes import trial
 from reverie.recipes.arrays import Arrays
 from reverie.recipes.card import BEGIN, END, tell
 from reverie.recipes.repeating import repeat
@@ -148,3 +149,13 @@ def test_what_memory_called_for_is_done_again(first, tmp_path):
     weights = [(run / "weights" / "raw.safetensors").read_bytes() for run in (*runs, first)]
     assert weights[0] == weights[1] != weights[2]
     assert json.loads((runs[0] / "recipe.json").read_text())["chosen"] == settled["chosen"]
+
+
+def test_less_free_memory_than_the_first_time_changes_nothing(first, tmp_path, monkeypatch):
+    data = str(first.parent / "waves.npz")
+    options = json.loads((first / "recipe.json").read_text())["options"] | {"micro_batch": None}
+    before = Arrays(data=data, **options).run(tmp_path / "before")
+    monkeypatch.setattr(trial, "free", lambda device: 1)
+    run = repeat(before / "recipe.json", tmp_path / "run", data)
+    for name in ("recipe.json", "weights/raw.safetensors"):
+        assert (run / name).read_bytes() == (before / name).read_bytes()

@@ -20,7 +20,6 @@ from reverie.recipes.arrays import Arrays
 from reverie.recipes.digits import Digits
 from reverie.recipes.evaluating import data_of, evaluate_run
 from reverie.recipes.folder import Folder
-from reverie.recipes.generation import batches
 from reverie.recipes.shipping import ship
 
 SMALL = Digits(samples=640, batch=32, dtype="float32", network="unet(levels=(32, 32), blocks=1, groups=8)", checkpoints=4,
@@ -81,22 +80,6 @@ def test_killed_anywhere_it_resumes_to_the_same_bytes(whole, tmp_path):
     assert ours.keys() == truth.keys()
     assert [name for name in truth if ours[name] != truth[name]] == []
     assert not list(run.rglob("*.tmp"))
-
-
-def test_a_batch_is_a_function_of_its_places_alone():
-    data = SMALL.loaded()
-    system = SMALL.system(data)
-    fed = lambda **how: batches(data, system.codec, system.conditioner, seed=1, seen=64, total=128, batch=32, **how)
-    whole = list(fed(micro_batch=32))
-    for how in ({"micro_batch": 8}, {"micro_batch": 5}):
-        parts = list(fed(**how))
-        for key in ("x", "label"):
-            assert torch.cat([part[key] for part in parts]).equal(torch.cat([part[key] for part in whole]))
-        like = lambda part: part["noise"].draw(part["x"])
-    drawn = torch.cat([like(part) for part in fed(micro_batch=8)])
-    assert drawn.equal(torch.cat([like(part) for part in fed(micro_batch=32)]))
-    shared = [list(fed(micro_batch=16, rank=rank, processes=2)) for rank in (0, 1)]
-    assert torch.cat([p["x"] for pair in zip(*shared) for p in pair]).equal(torch.cat([p["x"] for p in whole]))
 
 
 def test_a_sample_is_the_same_alone_in_any_batch_and_by_any_average(whole):

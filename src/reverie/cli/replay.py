@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from .. import files
-from ..data.check import printable
-from ..errors import ReverieError
+from ..errors import ReverieError, printable
+from ..systems.base import load
 from ..systems.diffusion import Diffusion
 from ..systems.records import BESIDE, KEY, Record
 from ..systems.replaying import Replayed, listed, located, opened, replay, said_by
@@ -17,11 +17,12 @@ from ..systems.replaying import Replayed, listed, located, opened, replay, said_
 @click.command("replay")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--model", help="the run folder or shipped model, where it is not found by its recorded name")
+@click.option("--weak", help="the run that it was guided away from, where there was one")
 @click.option("--batch", type=click.Choice(["recorded", "alone"]), default="recorded", show_default=True,
               help="in a batch of the size it was made in, or as the only sample")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="write the sample as it was made now to this file")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
-def command(file: Path, model: str | None, batch: str, out: Path | None, as_json: bool) -> None:
+def command(file: Path, model: str | None, weak: str | None, batch: str, out: Path | None, as_json: bool) -> None:
     """Make FILE again, a sample or the samples.json of several, from what it says made it and the weights alone.
 
     Succeeds only if it matches: every pixel equal at the recorded batch size, on a machine, device and versions like
@@ -35,6 +36,7 @@ def command(file: Path, model: str | None, batch: str, out: Path | None, as_json
     if several and out is not None:
         raise ReverieError("--out takes one sample: name its file instead of the list")
     entries = [(file.parent / one["file"], one) for one in listed(file)] if several else [(file, said_by(file))]
+    other: Any = load(weak) if weak else None
     systems: dict[Any, tuple[Path, Diffusion]] = {}
     reports, same = [], 0
     for path, data in entries:
@@ -47,7 +49,7 @@ def command(file: Path, model: str | None, batch: str, out: Path | None, as_json
             systems[made_with] = folder, opened(record, folder)
         folder, system = systems[made_with]
         sample, _ = system.modality.decode(path)
-        found = replay(sample, record, system, batch == "alone")
+        found = replay(sample, record, system, batch == "alone", other)
         same += found.matches
         reports.append(report(path, record, found))
         if not as_json:

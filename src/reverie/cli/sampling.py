@@ -14,6 +14,7 @@ from ..core.grids import Grid
 from ..errors import ReverieError
 from ..samplers.base import Sampler
 from ..systems.base import System, load
+from ..systems.guiding import planned
 
 OPTIONS: list[Callable[..., Any]] = [
     click.argument("run"),
@@ -24,6 +25,27 @@ OPTIONS: list[Callable[..., Any]] = [
     click.option("--sample-steps", type=int, help="steps of the sampler"),
     click.option("--grid", help="where the steps are: karras, uniform, logsnr, ..., or 'karras(sigma_min=0.01)'"),
     click.option("--scale", type=float, help="of guidance; 1 is none"),
+    click.option(
+        "--guidance",
+        multiple=True,
+        help="such as 'apg(scale=3)'; another goes around the one before; `reverie guidance` lists them",
+    ),
+    click.option("--weak", help="a worse RUN of the same data, to guide away from in place of no condition"),
+    click.option(
+        "--reuse",
+        type=int,
+        default=1,
+        show_default=True,
+        help="K: compute the inside of the network at every K-th evaluation alone; faster, and near the same",
+    ),
+    click.option(
+        "--compile",
+        "compiled",
+        type=click.Choice(["on", "off"]),
+        default="off",
+        show_default=True,
+        help="kernels compiled for this machine, which takes half a minute once: faster for many samples",
+    ),
     click.option("--dtype", help="float32 or bfloat16"),
     click.option("--batch", type=int, default=64, show_default=True, help="samples at a time"),
     click.option("--weights", default="ema", show_default=True, help="ema or raw"),
@@ -66,6 +88,9 @@ def chosen(options: dict[str, Any]) -> dict[str, Any]:
     return options | {
         "sampler": discover.parse("sampler", samplers, Sampler, sampler) if sampler else None,
         "grid": discover.parse("grid", grids, Grid, grid) if grid else None,
+        "guidance": planned(options.get("guidance", ())),
+        "compiled": options["compiled"] == "on",
+        "weak": load(options["weak"]) if options.get("weak") else None,
     }
 
 

@@ -8,9 +8,11 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
-from .. import discover, files, recipes
+from .. import discover, recipes
+from ..data.sources import present
 from ..errors import ReverieError, unknown
 from ..modalities import claiming
+from ..reading import contained
 from ..recipes.base import Recipe
 
 
@@ -25,7 +27,7 @@ class Train(click.Group):
         path = Path(cmd_name).expanduser()
         if path.suffix == ".json" and path.is_file():
             return again(cmd_name, path)
-        if path.exists():
+        if present(path):
             if cmd_name in known:
                 click.echo(f"{cmd_name} is a path here, and is used; the recipe of that name is not", err=True)
             cls = discover.lookup("recipe", recipes, Recipe, "Folder" if claims_pictures(path) else "Arrays")
@@ -57,13 +59,13 @@ def command_of(cls: type[Recipe], name: str, path: str | None) -> click.Command:
         if isinstance(kind, types.UnionType):
             kind = next(one for one in get_args(kind) if one is not types.NoneType)
         default = None if field.default is MISSING else field.default
+        names = [f"--{field.metadata.get('flag') or field.name.replace('_', '-')}", field.name]
         if kind is bool:
-            params.append(click.Option([f"--{field.name.replace('_', '-')}"], is_flag=True, default=bool(default),
-                                       help=field.metadata.get("help", "")))  # fmt: skip
+            params.append(click.Option(names, is_flag=True, default=bool(default), help=field.metadata.get("help", "")))
             continue
         params.append(
-            click.Option([f"--{field.name.replace('_', '-')}"], type=kind, default=default,
-                         show_default=default is not None, help=field.metadata.get("help", ""))
+            click.Option(names, type=kind, default=default, show_default=default not in (None, ""),
+                         help=field.metadata.get("help", ""))
         )  # fmt: skip
     params.append(click.Option(["--out"], type=click.Path(path_type=Path), help="the run folder; runs/NAME by default"))
     needs_path = path is None and getattr(cls, "data", "") == ""
@@ -82,12 +84,13 @@ def again(name: str, path: Path) -> click.Command:
     params: list[click.Parameter] = [
         click.Option(["--out"], type=click.Path(path_type=Path), help="the run folder; runs/NAME by default"),
         click.Option(["--data"], type=click.Path(), help="where the data are now, where the recipe is not of a built-in set"),
+        click.Option(["--from", "source"], help="where the run is now whose weights the recipe starts from, if from any"),
     ]  # fmt: skip
 
-    def run(out: Path | None, data: str | None) -> None:
+    def run(out: Path | None, data: str | None, source: str | None) -> None:
         from ..recipes.repeating import repeat
 
-        repeat(path, out, data)
+        repeat(path, out, data, source)
 
     return click.Command(name, params=params, callback=run, help="Do a recorded recipe once more, to the same bytes.")
 
@@ -96,8 +99,8 @@ def again(name: str, path: Path) -> click.Command:
 @click.option("--resume", type=click.Path(path_type=Path), help="go on with a run that was stopped")
 @click.pass_context
 def command(ctx: click.Context, resume: Path | None) -> None:
-    """Train a model. DATA is a folder of pictures or arrays, an array (.npy, .npz), a recipe's name or the recipe.json of
-    a run, which is then done once more, to the same bytes; every recipe has its own --help.
+    """Train a model. DATA is a folder of pictures or arrays, an array (.npy, .npz), shards ('data/*.tar', .parquet, .arrow),
+    a recipe's name or the recipe.json of a run, which is then done once more, to the same bytes; every recipe has its own --help.
     """
     if resume and ctx.invoked_subcommand:
         raise ReverieError("--resume takes everything from the run: leave out the data and the recipe")
@@ -111,12 +114,8 @@ def command(ctx: click.Context, resume: Path | None) -> None:
 def go_on(folder: Path) -> None:
     if not (folder / "recipe.json").is_file():
         raise ReverieError(f"{folder} is not a run that can go on: it holds no recipe.json")
-    settled = files.read_json(folder / "recipe.json")
-    local = files.read_json(folder / "local.json") if (folder / "local.json").exists() else {}
-    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))
-    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    for key in settled.get("options", {}):
-        if key not in known:
-            raise unknown("option in recipe.json", key, known)
-    recipe = cls(**settled["options"], data=local.get("data", ""))  # type: ignore[call-arg]
+    from ..recipes.repeating import recorded
+
+    contained(folder)
+    recipe, _ = recorded(folder / "recipe.json")
     recipe.run(folder, resume=True)

@@ -1,6 +1,7 @@
 """What a codec is."""
 
 import abc
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -35,6 +36,16 @@ class Codec(abc.ABC):
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """z (B, C, *axes), any floating type -> raw, of the same shape."""
+
+    def raw_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(C, *axes) of raw data whose z is of that shape."""
+        return shape
+
+    def attach(self, folder: Path) -> None:  # noqa: B027
+        """Told where the run is, whose parts it may have; they are read when they are needed."""
+
+    def store(self, folder: Path) -> None:  # noqa: B027
+        """Writes what it is beyond plain numbers into a run."""
 
 
 def spread(mean: Tensor, std: Tensor) -> float:

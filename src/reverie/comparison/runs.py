@@ -1,7 +1,5 @@
 """What is known of a run, from whatever of its files there are; nothing in them is trusted."""
 
-import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,9 @@ from typing import Any
 from .. import discover, files, nn
 from ..errors import ReverieError
 from ..nn.base import Backbone
+from ..reading import contained, plain
 from ..systems.base import shipped
+from ..training.logs import reports
 
 OBJECTIVE = ("schedule", "parameterization", "weight", "density")
 """Options without which two losses are not of one kind."""
@@ -37,6 +37,8 @@ def opened(run: str) -> Run:
     """A run folder or a shipped model. Raises ReverieError where it is none; what cannot be read in it is noted."""
     folder = Path(run) if Path(run).is_dir() else shipped(run)
     notes: list[str] = []
+    if Path(run).is_dir():
+        contained(folder)
 
     def read(path: Path) -> dict[str, Any]:
         try:
@@ -65,6 +67,8 @@ def facts(settled: dict[str, Any], model: dict[str, Any]) -> dict[str, str]:
         part = settled.get(group)
         for key, value in part.items() if isinstance(part, dict) else ():
             found[f"{shown}{key}"] = value
+    start = settled.get("from")
+    found["from"] = f"{start.get('name')} {str(start.get('sha256'))[:16]}" if isinstance(start, dict) else None
     about = model.get("about")
     found["samples seen"] = about.get("seen") if isinstance(about, dict) else None
     found["shape"] = model.get("shape")
@@ -93,24 +97,21 @@ def size(backbone: Any) -> int | None:
 def losses(path: Path, notes: list[str]) -> list[tuple[float, float]]:
     """The reports that are such, in order of samples seen."""
     found, skipped = {}, 0
-    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
-        try:
-            report = json.loads(line)
-            seen, loss = float(report["seen"]), float(report["loss"])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            skipped += 1
-            continue
-        if math.isfinite(seen) and math.isfinite(loss):
-            found[seen] = loss
-        else:
-            skipped += 1
+    try:
+        for _, report in reports(path):
+            if "seen" in report and "loss" in report:
+                found[float(report["seen"])] = float(report["loss"])
+            else:
+                skipped += 1
+    except ReverieError as error:
+        notes.append(clean(str(error)))
     if skipped:
         notes.append(f"{skipped} lines of log.jsonl are no reports of finite numbers")
     return sorted(found.items())
 
 
 def is_picture(path: Path) -> bool:
-    with open(path, "rb") as file:
+    with plain(path) as file:
         return path.stat().st_size <= LARGEST_PICTURE and file.read(8) == PNG
 
 

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -50,6 +51,12 @@ class Conditioner(abc.ABC):
     @abc.abstractmethod
     def has_null(self) -> bool:
         """Whether training ever shows the null condition; guidance is impossible where it does not."""
+
+    def attach(self, folder: Path) -> None:  # noqa: B027
+        """Told where the run is, whose parts it may have; they are read when they are needed."""
+
+    def store(self, folder: Path) -> None:  # noqa: B027
+        """Writes what it is beyond plain numbers into a run."""
 
 
 def each(entries: Any) -> list[Any]:

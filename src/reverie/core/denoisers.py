@@ -1,7 +1,9 @@
 """Denoisers guess the clean sample: x_hat(x_t, t) ~ E[x | x_t]. Everything that samples needs only that."""
 
 import abc
+from collections.abc import Mapping
 from copy import copy
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import torch
@@ -31,6 +33,8 @@ class Estimate(NamedTuple):
 
 class Denoiser(nn.Module, abc.ABC):
     schedule: Schedule
+    remembers: tuple[str, ...] = ()
+    """Attributes that are None when a trajectory begins."""
 
     @abc.abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, **cond: Tensor) -> Estimate:
@@ -51,6 +55,7 @@ def _afresh(module, done: dict[int, nn.Module]):
         return module
     if id(module) not in done:
         done[id(module)] = fresh = copy(module)
+        fresh.__dict__ |= dict.fromkeys(getattr(module, "remembers", ()))
         fresh._modules = {name: part and _afresh(part, done) for name, part in module._modules.items()}
     return done[id(module)]
 
@@ -105,6 +110,24 @@ class Preconditioned(Denoiser):
         c_noise = torch.atleast_1d(self.noise_input(self.schedule, t)).to(x_t.device, torch.float32)
         c_noise = c_noise.expand(len(x_t), *c_noise.shape[1:])
         return c_noise.reshape(len(x_t)) if c_noise.numel() == len(x_t) else c_noise
+
+
+class Foreign(nn.Module):
+    """A network of another library as the backbone of `Preconditioned`: called as F(x, c_noise, **cond).
+
+        Preconditioned(Foreign(unet), LinearBetas(), Noise(), Index(1000))
+
+    is a `UNet2DModel` of diffusers that predicts noise. What it returns is a tensor, or holds one first, as tuples and
+    the outputs of diffusers and transformers do. `names` maps our conditions to its arguments.
+    """
+
+    def __init__(self, network: nn.Module, names: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__()
+        self.network, self.names = network, dict(names)
+
+    def forward(self, x: Tensor, c_noise: Tensor, **cond: Tensor) -> Tensor:
+        output = self.network(x, c_noise, **{self.names.get(name, name): value for name, value in cond.items()})
+        return output if isinstance(output, Tensor) else output[0]
 
 
 def _dtype(module: nn.Module, x: Tensor) -> torch.dtype:

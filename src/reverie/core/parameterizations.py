@@ -7,6 +7,7 @@ import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .schedules import Schedule, onto
@@ -107,15 +108,22 @@ class Karras(Parameterization):
 def convert(
     output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor, source: Parameterization, target: Parameterization
 ) -> Tensor:
-    """What `target` would output where `source` outputs this: exact wherever the source determines x and eps.
+    """What `target` would output where `source` outputs this: exact wherever the source determines it.
 
         x_t = alpha x + sigma eps,  F = a x + b eps   =>   x = (b x_t - sigma F) / d,  eps = (alpha F - a x_t) / d
 
-    with d = alpha b - sigma a. output and x_t (B, *); alpha and sigma float64 of the shape of a time.
+    with d = alpha b - sigma a. output and x_t (B, *); alpha and sigma float64 of the shape of a time. At the ends, where
+    d may be 0, what is asked for is still known where it is a multiple of F. Raises ValueError where it is not known:
+    noise and score say nothing of x where alpha = 0, a clean guess says nothing of the noise where sigma = 0.
     """
     (a, b), (to_x, to_eps) = source.target(alpha, sigma), target.target(alpha, sigma)
-    d = alpha * b - sigma * a
-    of_x_t, of_output = onto(x_t, (to_x * b - to_eps * a) / d, (to_eps * alpha - to_x * sigma) / d)
+    d, across = alpha * b - sigma * a, to_x * b - to_eps * a
+    of_x_t = torch.where(across == 0, 0, across / d)
+    of_output = torch.where(across == 0, (to_x * a + to_eps * b) / (a**2 + b**2), (to_eps * alpha - to_x * sigma) / d)
+    if not (of_x_t.isfinite() & of_output.isfinite()).all():
+        end = "t = 1, where alpha = 0" if (alpha == 0).any() else "t = 0, where sigma = 0"
+        raise ValueError(f"{source} does not determine {target} at {end}: take Velocity(), or a t inside")
+    of_x_t, of_output = onto(x_t, of_x_t, of_output)
     return of_x_t * x_t + of_output * output
 
 
@@ -148,11 +156,16 @@ class Time(NoiseInput):
 
 @dataclass(frozen=True)
 class Index(NoiseInput):
-    """The index of a tabulated schedule: i at t = (i + 1) / count. `rounds` where the checkpoint's own tool did."""
+    """The index of a tabulated schedule: i at t = (i + 1) / count. `rounds` where the checkpoint's own tool did, and `cuts`
+    what lies between indices to the lower one, where it did that.
+    """
 
     count: int = 1000
     rounds: bool = True
+    cuts: bool = False
 
     def __call__(self, schedule, t):
         index = (t.double() * self.count - 1).clamp(min=0)
+        if self.cuts:
+            return (index + 1e-3).floor()  # an index that is whole stays, however its time was rounded
         return index.round() if self.rounds else index

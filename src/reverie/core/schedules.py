@@ -38,11 +38,27 @@ class Schedule(abc.ABC):
             t = (low + high) / 2
             later = self.log_snr(t) > log_snr
             low, high = torch.where(later, t, low), torch.where(later, high, t)
-        return high
+        return _Inverse.apply(log_snr, high, self) if log_snr.requires_grad else high
 
     def start(self, noise: Tensor) -> Tensor:
         """x_1 = sigma_1 noise, where a trajectory begins."""
         return self(1.0)[1].item() * noise
+
+
+class _Inverse(torch.autograd.Function):
+    """Bisection has no derivative of its own: that of the inverse is one over that of log-SNR."""
+
+    @staticmethod
+    def forward(ctx, log_snr, t, schedule):
+        ctx.t, ctx.schedule = t, schedule
+        return t.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        with torch.enable_grad():
+            t = ctx.t.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(ctx.schedule.log_snr(t).sum(), t)
+        return grad / slope, None, None
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,13 @@ class LinearVP(Schedule):
 
     def sigma(self, t):
         return (-(2 * self._log_alpha(t)).expm1()).sqrt()
+
+    def time(self, log_snr):
+        rate = torch.nn.functional.softplus(-torch.as_tensor(log_snr, dtype=torch.float64)).clamp(
+            max=1e9
+        )  # -2 log alpha
+        root = (self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * rate).sqrt()
+        return (2 * rate / (self.beta_min + root)).clamp(max=1)
 
     def _log_alpha(self, t):
         return -(t**2) * (self.beta_max - self.beta_min) / 4 - t * self.beta_min / 2
@@ -231,7 +254,9 @@ class Discrete(Schedule):
         sigma = self._log_snr(t).neg().sigmoid().sqrt()
         if last.isfinite():
             return sigma
-        return torch.where(self._ending(t) >= 0, (1 - self.alpha(t) ** 2).sqrt(), sigma)
+        ending = self._ending(t) >= 0
+        alpha = torch.where(ending, self.alpha(t), 0)  # the root keeps its slope where it is not taken
+        return torch.where(ending, (1 - alpha**2).sqrt(), sigma)
 
     def time(self, log_snr):
         log_snr, table = torch.as_tensor(log_snr, dtype=torch.float64), self._table
@@ -300,6 +325,21 @@ class ScaledLinearBetas(Discrete):
 
     def log_snrs(self):
         return levels_of(torch.linspace(self.first**0.5, self.last**0.5, self.count, dtype=torch.float64) ** 2)
+
+
+@dataclass(frozen=True)
+class SigmoidBetas(Discrete):
+    """Betas that grow as a sigmoid does from -6 to 6, from one bound to the other. Xu et al. 2022, GeoDiff,
+    https://arxiv.org/abs/2203.02923
+    """
+
+    count: int = 1000
+    first: float = 1e-4
+    last: float = 0.02
+
+    def log_snrs(self):
+        rise = torch.linspace(-6, 6, self.count, dtype=torch.float64).sigmoid()
+        return levels_of(self.first + (self.last - self.first) * rise)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Arrays of numbers: signals, fields, volumes."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,9 +11,10 @@ import torch
 from ..errors import ReverieError
 from .axes import channels, finite
 from .base import Dataset, Report
-from .described import duplicates
+from .described import copies
 from .fields import load_fields
-from .npy import read_npy, read_npz
+from .npy import header_npy, read_npy, read_npz
+from .stored import Stored, blocks, fits
 
 LABELS = ("label", "labels", "y", "target", "targets")
 
@@ -30,8 +34,13 @@ def load_arrays(path: Path, axes: int | None = None, size: int | None = None) ->
         return load_fields(path, axes, size)
     if size is not None:
         raise ReverieError(f"{path.name} is one array of samples, which are not resized: leave out the size")
-    named = {"x": read_npy(path)} if path.suffix.lower() == ".npy" else read_npz(path)
-    return _file(path, named, axes)
+    if path.suffix.lower() not in (".npy", ".npz"):
+        raise ReverieError(f"{path} is neither a .npy nor a .npz file")
+    if path.suffix.lower() == ".npz":
+        return _file(path, read_npz(path), axes)
+    if path.is_file() and not fits(path.stat().st_size):
+        return stored_rows(path, axes)
+    return _file(path, {"x": read_npy(path)}, axes)
 
 
 def _file(path: Path, named: dict[str, np.ndarray], axes: int | None) -> Dataset:
@@ -48,22 +57,40 @@ def _file(path: Path, named: dict[str, np.ndarray], axes: int | None) -> Dataset
     values = {} if label is None else {"label": torch.from_numpy(label)}
     if names:
         values["scalars"] = torch.from_numpy(scalars)
-    numbered = [f"sample {i}" for i in range(len(raw))]
+    known: dict[str, Any] = {"values": values, "classes": classes, "scalar_names": names}
+    return _dataset(path, torch.from_numpy(raw), copies(raw), notes, **known)
+
+
+def stored_rows(path: Path, axes: int | None = None) -> Dataset:
+    """The rows of a .npy file that stay in it, read once to see that all are finite and which are equal."""
+    shape, dtype, start = header_npy(path)
+    if len(shape) < 2 or not math.prod(shape) or dtype.kind not in "biuf":
+        raise ReverieError(f"{path.name} holds no array of samples; save one of shape (N, C, ...)")
+    like, notes = channels(np.broadcast_to(np.zeros((), dtype), shape), axes)
+    raw = Stored(path, start, dtype, like.shape)
+    step = len(next(blocks(raw)))
+    checked = (finite(raw.numbers(slice(i, i + step)), path.name, first=i) for i in range(0, len(raw), step))
+    equal = copies(sample for block in checked for sample in block)
+    notes.append("read from disk, since memory would not hold it")
+    return _dataset(path, raw, equal, notes)
+
+
+def _dataset(
+    path: Path, raw: torch.Tensor | Stored, equal: list[list[int]], notes: Sequence[str], **known: Any
+) -> Dataset:
     return Dataset(
         name=path.stem,
-        raw=torch.from_numpy(raw),
-        values=values,
-        classes=classes,
-        scalar_names=names,
+        raw=raw,
         source=str(path),
         modality="Arrays",
         report=Report(
             found=len(raw),
             used=len(raw),
-            duplicates=duplicates(numbered, raw),
+            duplicates=tuple(tuple(f"sample {i}" for i in group) for group in equal),
             sizes={"x".join(map(str, raw.shape[2:])): len(raw)},
             notes=tuple(notes),
         ),
+        **known,
     )
 
 

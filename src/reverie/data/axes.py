@@ -40,16 +40,17 @@ def counted(n: int) -> str:
     return f"{n} channel{'s' if n > 1 else ''}"
 
 
-def finite(x: np.ndarray, name: str) -> np.ndarray:
-    """x as float32. Raises ReverieError naming the first number that is not finite there."""
+def finite(x: np.ndarray, name: str, first: int = 0) -> np.ndarray:
+    """x, samples from number `first` on, as float32. Raises ReverieError naming the first that is not finite there."""
     with np.errstate(over="ignore"):
         raw = np.ascontiguousarray(x, dtype=np.float32)
     bad = ~np.isfinite(raw)
     if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = (at[0] + first, *at[1:])
         many = f"{int(bad.sum())} numbers are" if bad.sum() > 1 else "one number is"
         raise ReverieError(
-            f"{name}: {many} not finite in float32, the first at index {where}: {x[where]}; "
+            f"{name}: {many} not finite in float32, the first at index {where}: {x[at]}; "
             "leave those samples out or fill the gaps, and save again"
         )
     return raw

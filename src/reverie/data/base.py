@@ -1,4 +1,4 @@
-"""A data set: decoded once, kept in memory, and able to say exactly what it is."""
+"""A data set: decoded once, kept in memory or in a file, and able to say exactly what it is."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,9 +11,7 @@ from torch import Tensor
 
 from ..errors import ReverieError
 from .order import permutation
-
-ROWS = 4096
-"""Samples that are widened to float64 at a time."""
+from .stored import Stored, blocks, taken
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,9 @@ class Report:
 class Dataset:
     """Samples and what is known of each.
 
-    `raw` is (N, C, *axes): uint8 for pictures, float32 for arrays. `values` hold N rows each: `label` (N,) int64 into
-    `classes`, -1 where there is none, and `scalars` (N, S) float32 named by `scalar_names`, NaN where there is none.
+    `raw` is (N, C, *axes): uint8 for pictures, float32 for arrays; `Stored` where memory would not hold it. `values` hold
+    N rows each: `label` (N,) int64 into `classes`, -1 where there is none, and `scalars` (N, S) float32 named by
+    `scalar_names`, NaN where there is none.
     `captions` are N texts, "" where there is none, or () where no sample has one. `dtype` and `ending` are those of the
     files where samples should be written as such again ("uint16", ".tif"), "" otherwise.
     `test` is the part that its authors held out, where a set comes with one. Contents are not to be changed in place.
@@ -60,7 +59,7 @@ class Dataset:
     """
 
     name: str
-    raw: Tensor
+    raw: Tensor | Stored
     values: dict[str, Tensor] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     scalar_names: tuple[str, ...] = ()
@@ -101,7 +100,8 @@ class Dataset:
         digest = hashlib.sha256(repr((self.modality, self.classes, self.scalar_names)).encode())
         for key, tensor in [("raw", self.raw), *sorted(self.values.items())]:
             digest.update(repr((key, str(tensor.dtype), tuple(tensor.shape))).encode())
-            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+            for block in blocks(tensor):
+                digest.update(np.ascontiguousarray(block.numpy()).data)
         for key, said in (("captions", self.captions), ("dtype", self.dtype), ("ending", self.ending)):
             if said:  # what most sets lack leaves their fingerprints as they always were
                 digest.update(repr((key, said)).encode())
@@ -116,7 +116,7 @@ class Dataset:
         index = torch.as_tensor(indices, dtype=torch.int64)
         values = {key: value[index] for key, value in self.values.items()}
         captions = tuple(self.captions[i] for i in index.tolist()) if self.captions else ()
-        return replace(self, raw=self.raw[index], values=values, captions=captions, test=None)
+        return replace(self, raw=taken(self.raw, index), values=values, captions=captions, test=None)
 
     def split(self, held_out: int, seed: int = 0) -> "tuple[Dataset, Dataset]":
         """(train, test) with `held_out` samples in test: a function of the seed, each label in proportion.
@@ -139,11 +139,11 @@ class Dataset:
     def statistics(self) -> tuple[Tensor, Tensor]:
         """(mean, std) of each channel of `raw` over samples and axes, (C,) each, in float64; std about the mean."""
         count = self.raw.numel() / self.raw.shape[1]
-        mean = torch.stack([self._sums(rows) for rows in self.raw.split(ROWS)]).sum(0) / count
-        shift = mean.reshape(-1, *[1] * (self.raw.ndim - 2))
-        squares = [self._sums((rows.double() - shift).square()) for rows in self.raw.split(ROWS)]
+        mean = torch.stack([_channels(rows).sum(1) for rows in blocks(self.raw)]).sum(0) / count
+        squares = [_channels(rows).sub_(mean[:, None]).square_().sum(1) for rows in blocks(self.raw)]
         return mean, (torch.stack(squares).sum(0) / count).sqrt()
 
-    @staticmethod
-    def _sums(rows: Tensor) -> Tensor:
-        return rows.transpose(0, 1).flatten(1).double().sum(1)
+
+def _channels(rows: Tensor) -> Tensor:
+    """(C, B * axes) float64, a copy, of rows (B, C, *axes)."""
+    return rows.transpose(0, 1).flatten(1).to(torch.float64, copy=True)

@@ -21,6 +21,8 @@ CAPTION = ("text", "caption")
 """The columns that hold the caption; the first that a line has."""
 LINE, TEXT, COLUMNS = 2**20, 2**16, 64
 """Bytes of the longest line, bytes of the longest caption file, and the most columns of numbers."""
+TABLE, FAULTS = 2**28, 1000
+"""Bytes of the largest table, and the lines that cannot be used after which it is not read on."""
 LARGEST = 3e38
 """Of float32."""
 
@@ -77,7 +79,7 @@ def _beside(root: str, name: str, owners: Sequence[str], said: Said) -> None:
     try:
         with opened(_within(root, name)) as file:
             content = file.read(TEXT + 1)
-        text, encoding = _decoded(content)
+        text, encoding = caption_of(content)
         said.encodings[encoding] += 1
         for owner in owners:
             if said.captions.setdefault(owner, text) != text:
@@ -86,7 +88,7 @@ def _beside(root: str, name: str, owners: Sequence[str], said: Said) -> None:
         said.faults.append(Skipped(name, str(reason)))
 
 
-def _decoded(content: bytes) -> tuple[str, str]:
+def caption_of(content: bytes) -> tuple[str, str]:
     """(caption, encoding) of a caption file. Raises Unusable."""
     if len(content) > TEXT:
         raise Unusable(f"longer than {TEXT // 1024} KiB, so no caption")
@@ -113,14 +115,19 @@ def _plain(text: str) -> str:
 
 def _table(root: str, table: str, known: set[str], said: Said) -> None:
     seen: set[str] = set()
+    if os.path.getsize(_within(root, table)) > TABLE:
+        raise Unusable(f"larger than {TABLE // 2**20} MiB, so no table")
+    before = len(said.faults)
     for number, line in _lines(root, table):
+        if len(said.faults) - before > FAULTS:
+            raise Unusable(f"more than {FAULTS} lines cannot be used; what follows was not read")
         try:
-            entry = _entry(line)
+            entry = entry_of(line)
             name = _target(posixpath.dirname(table), entry.pop("file_name", None), known)
             if name in seen:
                 raise Unusable("names a file for the second time")
             seen.add(name)
-            _columns(entry, name, said)
+            take_columns(entry, name, said)
         except Unusable as reason:
             said.faults.append(Skipped(f"{table}:{number}", str(reason)))
     said.encodings["UTF-8"] += 1
@@ -137,7 +144,8 @@ def _lines(root: str, table: str) -> Iterator[tuple[int, bytes]]:
             rest = not line.endswith(b"\n")
 
 
-def _entry(line: bytes) -> dict[str, Any]:
+def entry_of(line: bytes) -> dict[str, Any]:
+    """The object in a line, or in a file, of JSON. Raises Unusable."""
     if len(line) > LINE:
         raise Unusable("longer than 1 MiB")
     try:
@@ -164,7 +172,7 @@ def _target(here: str, name: Any, known: set[str]) -> str:
     return below
 
 
-def _columns(entry: dict[str, Any], name: str, said: Said) -> None:
+def take_columns(entry: dict[str, Any], name: str, said: Said) -> None:
     """Takes over all that can be used of a line, and then raises Unusable where something could not be."""
     fault = ""
     key = next((key for key in CAPTION if key in entry), None)
@@ -183,7 +191,8 @@ def _columns(entry: dict[str, Any], name: str, said: Said) -> None:
         if column == "label" and isinstance(value, (str, int)) and not isinstance(value, bool):
             said.labels[name] = str(value).encode(errors="backslashreplace").decode()
         elif not plain or column == "label" or (column not in said.numbers and len(said.numbers) >= COLUMNS):
-            said.unused.add(column)
+            if len(said.unused) < COLUMNS:
+                said.unused.add(column)
         elif abs(value) > LARGEST:
             fault = fault or "a number that is not finite"
         else:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ReverieError
+from ..errors import ReverieError, printable
 from .base import Dataset, Skipped
 from .described import why
 
@@ -142,11 +142,6 @@ class Check:
         more = [f"and {len(dataset.classes) - CLASSES} more"] if len(dataset.classes) > CLASSES else []
         without = [f"without one ({counts[-1]})"] if counts[-1] else []
         return [f"classes: {len(dataset.classes)}: {', '.join([*listed, *more, *without])}"]
-
-
-def printable(text: str) -> str:
-    """Text from a file name, without what would move the cursor of a terminal or cannot be encoded."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def _reasons(skipped: Sequence[Skipped]) -> list[str]:

@@ -39,7 +39,7 @@ def load_folder(folder: Path, size: int | None = None, channels: int | None = No
     with warnings.catch_warnings():  # of the picture library, about files that are reported below
         warnings.simplefilter("ignore")
         names, pictures, side = _read(folder, [name for name in listed.found if name not in said.files], skipped, size)
-    changes, doubts = _changes(pictures, side)
+    changes, doubts = changes_of(pictures, side)
     raw, notes = _stacked([one.levels for one in pictures if one.levels is not None], channels)
     return described(
         folder, listed, said, names, raw, skipped=skipped, changes=changes, notes=notes, doubts=doubts,
@@ -47,7 +47,7 @@ def load_folder(folder: Path, size: int | None = None, channels: int | None = No
     )  # fmt: skip
 
 
-def _changes(pictures: "Sequence[Picture]", side: int | None) -> tuple[Counter[str], list[str]]:
+def changes_of(pictures: "Sequence[Picture]", side: int | None) -> tuple[Counter[str], list[str]]:
     from .pictures import LOSSY
 
     changes, doubts = squared(pictures, side)
@@ -70,13 +70,13 @@ def _read(
     names, pictures = each(partial(read, size=size, most=small), folder, found, skipped)
     names, pictures, side = completed(folder, names, pictures, size, skipped, read)
     if not pictures:
-        raise ReverieError(f"{folder} holds no usable picture{why(skipped)}. Pictures end in {', '.join(PICTURES)}")
+        raise nothing_usable(folder, skipped)
     if side is not None and size is None:
-        pictures = [_fitted(one, side) for one in pictures]
+        pictures = [fitted(one, side) for one in pictures]
     return names, pictures, side
 
 
-def _fitted(picture: "Picture", side: int) -> "Picture":
+def fitted(picture: "Picture", side: int) -> "Picture":
     """A picture that was kept at its own size as a square of that side."""
     from PIL import Image, ImageOps
 
@@ -86,18 +86,32 @@ def _fitted(picture: "Picture", side: int) -> "Picture":
     return picture._replace(levels=np.asarray(square))
 
 
+def nothing_usable(folder: Path, skipped: Sequence[Skipped]) -> ReverieError:
+    return ReverieError(f"{folder} holds no usable picture{why(skipped)}. Pictures end in {', '.join(PICTURES)}")
+
+
 def _stacked(arrays: list[np.ndarray], channels: int | None) -> tuple[np.ndarray, list[str]]:
     """(N, C, H, W), and notes on the channels; a picture is grey where it has two axes."""
     coloured = sum(a.ndim == 3 for a in arrays)
-    notes = []
-    if channels == 1 and coloured:
-        from PIL import Image
-
-        arrays = [np.asarray(Image.fromarray(a).convert("L")) if a.ndim == 3 else a for a in arrays]
-        notes.append(f"the colour of {coloured} of {len(arrays)} pictures was left out")
-    elif len(arrays) > coloured > 0:
-        notes.append(f"{len(arrays) - coloured} of {len(arrays)} pictures are grey and got three equal channels")
     raw = np.empty((len(arrays), channels or (3 if coloured else 1), *arrays[0].shape[:2]), np.uint8)
     for sample, a in zip(raw, arrays, strict=True):
-        sample[:] = a if a.ndim == 2 else a.transpose(2, 0, 1)
-    return raw, notes
+        sample[:] = planes(a, raw.shape[1])
+    return raw, notes_on(coloured, len(arrays), channels)
+
+
+def planes(levels: np.ndarray, channels: int) -> np.ndarray:
+    """(1 or 3, H, W) of (H, W) or (H, W, 3): the grey of a colour where one channel is asked for."""
+    if channels == 1 and levels.ndim == 3:
+        from PIL import Image
+
+        levels = np.asarray(Image.fromarray(levels).convert("L"))
+    return levels[None] if levels.ndim == 2 else levels.transpose(2, 0, 1)
+
+
+def notes_on(coloured: int, count: int, channels: int | None) -> list[str]:
+    """What was done to the channels of so many pictures, of which so many have colour."""
+    if channels == 1 and coloured:
+        return [f"the colour of {coloured} of {count} pictures was left out"]
+    if count > coloured > 0:
+        return [f"{count - coloured} of {count} pictures are grey and got three equal channels"]
+    return []

@@ -19,6 +19,8 @@ from .unpack import LIMIT, unpack
 from .weights import convert
 
 MINUTES = 30
+UNPACKED, RATIO = 2**26, 20
+"""Bytes that a .gz file may always unpack to, and how many times its own size beyond that."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def _copied(package: Package, folder: Path, stage: Path) -> None:
     for one, name in zip(package.files, names, strict=True):
         if not (folder / name).is_file():
             raise ReverieError(f"{folder} lacks {name}; it must hold {', '.join(names)}")
+        if (folder / name).stat().st_size > LIMIT:
+            raise ReverieError(f"{name} in {folder} is larger than {LIMIT} bytes: not the file that was pinned")
         shutil.copyfile(folder / name, stage / _raw_name(one))
 
 
@@ -160,14 +164,15 @@ def _finish(one: File, stage: Path) -> None:
 def _content_sha256(path: Path) -> str:
     """The hash of what a `.gz` file holds, or of the file itself. Raises ReverieError where it unpacks to too much."""
     digest, size = hashlib.sha256(), 0
+    most = max(UNPACKED, min(RATIO * path.stat().st_size, LIMIT)) if path.suffix == ".gz" else LIMIT
     opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
                 size += len(block)
-                if size > LIMIT:
-                    raise ReverieError(f"{path.name} unpacks to more than {LIMIT} bytes")
+                if size > most:
+                    raise ReverieError(f"{path.name} is refused: it unpacks to more than {most} bytes")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReverieError(f"{path.name} is damaged: {error}") from None
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ReverieError
+from ..reading import plain
 
 UNSIGNED_BYTE = 8
 
@@ -21,13 +22,11 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     expected = struct.pack(f">HBB{len(shape)}I", 0, UNSIGNED_BYTE, len(shape), *shape)
     count = math.prod(shape)
     try:
-        with gzip.open(path) as file:
+        with plain(path) as packed, gzip.open(packed) as file:
             head = file.read(len(expected))
             if head != expected:
                 raise ReverieError(f"{path} does not hold bytes of shape {shape}: its header is {head.hex()}")
             data = file.read(count + 1)
-    except FileNotFoundError:
-        raise ReverieError(f"{path} is missing") from None
     except (OSError, EOFError, zlib.error) as error:
         raise ReverieError(f"{path} is damaged: {error}") from None
     if len(data) != count:

@@ -3,15 +3,21 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import BinaryIO
+
+Place = str | Callable[[], BinaryIO]
+"""A path, or what gives the content of something that lies in a larger file; it raises Unusable."""
 
 
 class Unusable(Exception):
     """Why a file is skipped, in a few words that many files share."""
 
 
-def opened(path: str) -> BinaryIO:
+def opened(path: Place) -> BinaryIO:
     """A plain file that is not empty, to be read. Raises Unusable. Pipes and devices are not even opened."""
+    if not isinstance(path, str):
+        return path()
     try:
         about = os.stat(path)
         if not stat.S_ISREG(about.st_mode):

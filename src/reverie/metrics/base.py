@@ -1,12 +1,29 @@
 """What a metric compares, and what it says of itself."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from ..core.denoisers import Denoiser
 from ..errors import ReverieError
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The model that samples come from, for metrics that ask it about real data."""
+
+    given: Callable[[Mapping[str, Tensor]], Denoiser]
+    """The denoiser of p(z | values), with B rows of values."""
+    encode: Callable[[Tensor], Tensor]
+    """Raw data (B, C, *axes) to z, each entry by a line of its own."""
+    count: int = 1000
+    """How many of the reference samples to ask about, at most."""
+    seed: int = 0
+    progress: Callable[[int, int], None] | None = None
+    """Told how many of them are done."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +40,20 @@ class Population:
     """(N,): the class that each sample was asked to be."""
     predicted: Tensor | None = None
     """(N,): the class that a classifier sees in each sample."""
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    """Conditions by name, N rows each, as the model was trained with them."""
+    model: Model | None = None
+    """What the samples come from."""
 
     def __len__(self) -> int:
         return next((len(x) for x in (self.features, self.raw, self.predicted, self.labels) if x is not None), 0)
+
+    def origin(self, metric: str) -> Model:
+        if self.model is None:
+            raise ReverieError(
+                f"{metric} asks the model itself, and only samples are given: use `reverie evaluate RUN`"
+            )
+        return self.model
 
     def need(self, what: str, metric: str) -> Tensor:
         value = getattr(self, what)
@@ -42,7 +70,7 @@ class Metric(ABC):
     better: ClassVar[Literal["lower", "higher"]]
     unit: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("features",)
-    """Of "features", "raw", "train" (a population of training data), "asked" (asked and predicted classes)."""
+    """Of "features", "raw", "train" (a population of training data), "asked" (asked and predicted classes), "model"."""
 
     @abstractmethod
     def measure(self, samples: Population, reference: Population, train: Population | None = None) -> dict[str, float]:
@@ -51,6 +79,10 @@ class Metric(ABC):
     def minimum(self, dim: int) -> int:
         """The number of samples, on either side, below which `warnings` warns; `dim` is D."""
         return 100
+
+    def assumptions(self, samples: Population, reference: Population) -> list[str]:
+        """What the figures rest on, where that is a choice."""
+        return []
 
     def warnings(self, samples: Population, reference: Population) -> list[str]:
         """What the reader of the figures should know."""

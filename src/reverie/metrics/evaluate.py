@@ -37,6 +37,7 @@ class Result:
     classifier: dict[str, Any] | None
     figures: dict[str, Figure]
     warnings: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name].value
@@ -53,9 +54,9 @@ def evaluate(
 ) -> Result:  # fmt: skip
     """Measures `samples` (N, *) against `reference` (M, *), real data held out from `train`: bytes or floats.
 
-    Where `metrics` is None they are all that the given populations allow: `train` for copying, `asked` (N,) and a
-    classifier for label agreement. Where `extractor` is None it is chosen by the shape and `dataset`. Raises
-    ReverieError where a metric lacks what it needs, and where samples or figures are not finite.
+    Where `metrics` is None they are all that the given populations allow, less those that ask the model: `train` for
+    copying, `asked` (N,) and a classifier for label agreement. Where `extractor` is None it is chosen by the shape and
+    `dataset`. Raises ReverieError where a metric lacks what it needs, and where samples or figures are not finite.
     """
     x, real, known = (
         p if isinstance(p, Population) or p is None else Population(raw=p) for p in (samples, reference, train)
@@ -87,12 +88,14 @@ def evaluate(
             if not (name.endswith("_error") and name.removesuffix("_error") in found):
                 figures[name] = Figure(value, found.get(f"{name}_error"), metric.better, metric.unit, describe(metric))
     sizes = {"samples": len(x), "reference": len(real)} | ({"train": len(known)} if known else {})
+    sizes = {name: size for name, size in sizes.items() if size}
     return Result(
         counts=sizes,
         extractor=_named(extractor) if x.features is not None and extractor is not None else None,
         classifier=_named(classifier) if x.predicted is not None and classifier is not None else None,
         figures=figures,
         warnings=[note for metric in metrics for note in metric.warnings(x, real)],
+        assumptions=[note for metric in metrics for note in metric.assumptions(x, real)],
     )
 
 
@@ -114,7 +117,7 @@ def _check(samples: Population, reference: Population, train: Population | None)
     sides = {"samples": samples, "reference": reference} | ({"train": train} if train else {})
     shape = None if samples.raw is None else tuple(samples.raw.shape[1:])
     for name, side in sides.items():
-        if not len(side):
+        if not len(side) and side.model is None:
             raise ReverieError(f"there are no {name} to measure")
         if side.raw is None:
             continue

@@ -15,6 +15,7 @@ from ..data import tiffs
 from ..data.arrays import load_arrays
 from ..data.fields import kind_of
 from ..data.npy import read_npy
+from ..data.opening import Unusable
 from ..errors import ReverieError
 from .base import Modality, info_of, numbered
 from .drawing import lines, maps, slices
@@ -34,7 +35,7 @@ class Arrays(Modality):
     ending: str = ".npy"
     dtype: str = "float32"
     extensions = (".npy", ".npz", ".tif", ".tiff")
-    written = ".npy"
+    written = (".npy", ".tif")
 
     def __post_init__(self) -> None:
         if self.ending not in (".npy", ".tif") or self.dtype not in DTYPES:
@@ -47,7 +48,9 @@ class Arrays(Modality):
     @classmethod
     def claims(cls, path):
         path = Path(path)
-        return path.suffix.lower() in (".npy", ".npz") if path.is_file() else kind_of(path) == "numbers"
+        if path.is_file():
+            return path.suffix.lower() in (".npy", ".npz")
+        return path.is_dir() and kind_of(path) == "numbers"
 
     def load(self, path, **options):
         """A file of samples or a folder of one each, with the options of `data.arrays.load_arrays`."""
@@ -78,10 +81,28 @@ class Arrays(Modality):
         return buffer.getvalue()
 
     def decode(self, path):
-        array = read_npy(Path(path))
-        if array.dtype != np.float32 or not 2 <= array.ndim <= 4:
-            raise ReverieError(f"{path} holds {array.dtype} {array.shape}; a sample is float32 (C, *axes)")
-        return torch.from_numpy(array), {}
+        """float32 whatever the type of the file; of a .tif (pages, H, W), which does not tell layers from channels."""
+        path, texts = Path(path), {}
+        if path.suffix.lower() == ".tif":
+            try:
+                (_, _, array), text = tiffs.read(str(path)), tiffs.description(str(path))
+            except Unusable as reason:
+                raise ReverieError(f"{path} is not a TIFF of ours: {reason}") from None
+            if array is None:
+                raise ReverieError(f"{path} states more numbers than any sample of ours has")
+            if text.startswith("{"):
+                told = files.parse_json(text, f"the description of {path}")
+                texts = {key: json.dumps(value) for key, value in told.items()}
+        else:
+            array = read_npy(path)
+        if str(array.dtype) not in DTYPES or not 2 <= array.ndim <= 4:
+            raise ReverieError(
+                f"{path} holds {array.dtype} {array.shape}; a sample is (C, *axes) of {', '.join(DTYPES)}"
+            )
+        return torch.from_numpy(array.astype(np.float32)), texts
+
+    def stored(self, sample):
+        return torch.from_numpy(self._typed(sample.cpu()).astype(np.float32))
 
     def _typed(self, sample: torch.Tensor) -> np.ndarray:
         numbers, dtype = sample.to(torch.float32).numpy(), np.dtype(self.dtype)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import discover
 from ..data.base import Dataset
+from ..data.sources import present
 from ..errors import ReverieError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Modality(abc.ABC):
     """
 
     extensions: tuple[str, ...]
-    written: str
-    """The extension of what `save` writes."""
+    written: tuple[str, ...]
+    """The extensions of what `save` writes and `decode` reads."""
 
     @classmethod
     @abc.abstractmethod
@@ -54,10 +55,14 @@ class Modality(abc.ABC):
 
     @abc.abstractmethod
     def decode(self, path: Path) -> tuple[Tensor, dict[str, str]]:
-        """One sample (C, *axes) of a file that `save` wrote, entry for entry, and the texts that the file carries.
+        """One sample (C, *axes) of a file that `save` wrote, as `stored`, and the texts that the file carries.
 
         The file may be anybody's: it is bounded before it is decoded. Raises ReverieError where it is none of ours.
         """
+
+    def stored(self, sample: Tensor) -> Tensor:
+        """What a file keeps of a sample (C, *axes): all, but where numbers are written as whole ones."""
+        return sample
 
     @abc.abstractmethod
     def show(self, raw: Tensor, columns: int | None = None) -> Image:
@@ -75,7 +80,7 @@ def claiming(path: Path) -> Modality:
     from .. import modalities
 
     path = Path(path)
-    if not path.exists():
+    if not present(path):
         raise ReverieError(f"{path} does not exist")
     known = discover.discover(modalities, Modality).values()
     for cls in known:
@@ -91,7 +96,7 @@ def load(what: str | Path, **options: Any) -> Dataset:
     `options` go to the modality's `load`. Raises ReverieError.
     """
     path = Path(what).expanduser()
-    if path.exists():
+    if present(path):
         return claiming(path).load(path, **options)
     if path.parent != Path() or path.suffix:
         raise ReverieError(f"{path} does not exist")

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from .. import files
+from ..data.decoded import load_pictures
 from ..data.fields import kind_of
-from ..data.folders import load_folder
 from ..data.listing import PICTURES
+from ..data.sources import pieces
 from ..errors import ReverieError
+from ..reading import plain
 from .base import Modality, info_of, numbered
 from .grids import grid, png
 
@@ -23,18 +25,19 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True)
 class Images(Modality):
-    """uint8 (N, C, H, W): grey, colour, or colour with opacity. Read from a folder, written as PNG."""
+    """uint8 (N, C, H, W): grey, colour, or colour with opacity. Read from a folder, archives or tables, written as PNG."""
 
     extensions = PICTURES
-    written = ".png"
+    written = (".png",)
 
     @classmethod
     def claims(cls, path):
-        return Path(path).is_dir() and kind_of(Path(path)) == "pictures"
+        path = Path(path)
+        return (path.is_dir() and kind_of(path) == "pictures") or bool(pieces(path))
 
     def load(self, path, **options):
-        """A folder of pictures, with the options of `data.folders.load_folder`."""
-        return load_folder(Path(path), **options)
+        """A folder, archives or tables of pictures, with the options of `data.folders.load_folder`."""
+        return load_pictures(Path(path), **options)
 
     def save(self, raw, folder, stem="", start=0, info=None):
         pictures = [
@@ -54,7 +57,7 @@ class Images(Modality):
         from ..data.pictures import PIXELS
 
         try:
-            with open(path, "rb") as file, warnings.catch_warnings():
+            with plain(path) as file, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the picture library, about sizes that are refused below
                 picture: Any = Image.open(file, formats=["PNG"])
                 if picture.width * picture.height > PIXELS:

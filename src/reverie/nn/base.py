@@ -4,11 +4,21 @@ import abc
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from .compiling import Compilable
+from .norms import Norm
+
+Through = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""How the inside of a network is computed from the features before it: by calling it, unless its last result will do."""
+
+
+def computed(inside: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:
+    return inside(h)
 
 
 class Backbone(nn.Module, abc.ABC):
@@ -21,11 +31,16 @@ class Backbone(nn.Module, abc.ABC):
     - `classes` K > 0: `label` (B,) integers; K itself is the null label, that of a sample without one;
     - `scalars` S > 0: `scalars` (B, S) numbers of about unit size;
     - `tokens` D > 0: `tokens` (B, L, D), with an optional `tokens_mask` (B, L) that is true where a token counts.
-      A sample without any token that counts is unconditional.
+      A sample without any token that counts is unconditional;
+    - `maps` M > 0: `maps` (B, M, *axes), what is known of each position of x, beside which it enters the network.
 
     A subclass states its arguments as keywords with plain values (numbers, lists, None): `type(net)(**net.config)` has
-    the same layout. It calls `super().__init__()` with the six that every backbone has.
+    the same layout. It calls `super().__init__()` with those that every backbone has.
     """
+
+    _compiled = False
+    has_inside = False
+    """Whether `forward` takes `through`, which computes its inside: a function of the features before it."""
 
     config: dict[str, Any]
     """The keyword arguments that made it, defaults included: plain data, fit for JSON."""
@@ -34,7 +49,14 @@ class Backbone(nn.Module, abc.ABC):
     """Computes each block twice in training to keep only its inputs: less memory, a third more work, same gradients."""
 
     def __init__(
-        self, spatial: int, channels: int, out_channels: int | None, classes: int, scalars: int, tokens: int
+        self,
+        spatial: int,
+        channels: int,
+        out_channels: int | None,
+        classes: int,
+        scalars: int,
+        tokens: int,
+        maps: int = 0,
     ) -> None:
         super().__init__()
         self.spatial = whole("spatial", spatial, 1, 3)
@@ -43,6 +65,25 @@ class Backbone(nn.Module, abc.ABC):
         self.classes = whole("classes", classes, 0, 2**24)
         self.scalars = whole("scalars", scalars, 0, 2**16)
         self.tokens = whole("tokens", tokens, 0, 2**16)
+        self.maps = whole("maps", maps, 0, 2**16)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether there are kernels to compile for it."""
+        parts = [part for part in self.modules() if isinstance(part, Compilable)]
+        return any(self.spatial > 1 or not isinstance(part, Norm) for part in parts)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it is computed by kernels compiled for this machine, where there are any for it; the same function."""
+        return self._compiled
+
+    @compiled.setter
+    def compiled(self, on: bool) -> None:
+        self._compiled = on
+        for part in self.modules():
+            if isinstance(part, Compilable):
+                part.compiled = on
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -55,9 +96,14 @@ class Backbone(nn.Module, abc.ABC):
 
         Raises ValueError where an argument is out of bounds, TypeError where it is unknown.
         """
+        return sum(p.numel() for p in cls.sketch(**config).parameters())
+
+    @classmethod
+    def sketch(cls, **config: Any) -> Self:
+        """The network of this config, its tensors with shapes and no memory. Raises as `size` does."""
         try:
             with torch.device("meta"):
-                return sum(p.numel() for p in cls(**config).parameters())
+                return cls(**config)
         except RuntimeError as error:  # more bytes than an integer counts
             raise ValueError(f"{cls.__name__} is too large: {error}") from None
 
@@ -71,6 +117,7 @@ class Backbone(nn.Module, abc.ABC):
         scalars: Tensor | None = None,
         tokens: Tensor | None = None,
         tokens_mask: Tensor | None = None,
+        maps: Tensor | None = None,
     ) -> Tensor:
         """x (B, channels, *axes) of any size, c_noise (B,) float32; returns (B, out_channels, *axes)."""
 
@@ -82,6 +129,7 @@ class Backbone(nn.Module, abc.ABC):
         scalars: Tensor | None,
         tokens: Tensor | None,
         tokens_mask: Tensor | None,
+        maps: Tensor | None = None,
     ) -> None:
         """Raises ValueError where a tensor is missing, is not expected, or has another shape than it should."""
         batch, axes = len(x), ("L", "H, W", "D, H, W")[self.spatial - 1]
@@ -94,6 +142,7 @@ class Backbone(nn.Module, abc.ABC):
             ("label", label, "classes", self.classes, (batch,)),
             ("scalars", scalars, "scalars", self.scalars, (batch, self.scalars)),
             ("tokens", tokens, "tokens", self.tokens, (batch, length, self.tokens)),
+            ("maps", maps, "maps", self.maps, (batch, self.maps, *x.shape[2:])),
         ):
             if given is None and width:
                 raise ValueError(f"this network needs {name}: it was built with {argument}={width}")
@@ -103,6 +152,26 @@ class Backbone(nn.Module, abc.ABC):
                 raise ValueError(f"{name} has shape {tuple(given.shape)}, but should have {shape}")
         if tokens_mask is not None and (tokens is None or tokens_mask.shape != tokens.shape[:2]):
             raise ValueError("tokens_mask should be (B, L), beside tokens (B, L, D)")
+
+    @staticmethod
+    def beside(x: Tensor, maps: Tensor | None) -> Tensor:
+        """x (B, C, *axes) with the maps as further channels."""
+        return x if maps is None else torch.cat([x, maps.to(x)], dim=1)
+
+    def blind(self, layers: Sequence[int] = ()) -> "Backbone":
+        """The same weights, where positions attend to themselves alone in these blocks, counted as they run.
+
+        None given, it is the one in the middle; raises ValueError where there is no such block or it does not attend.
+        """
+        from .weaker import blind
+
+        return blind(self, layers)
+
+    def without(self, layers: Sequence[int] = ()) -> "Backbone":
+        """The same weights without these blocks, which hand on what they get. Raises as `blind` does."""
+        from .weaker import without
+
+        return without(self, layers)
 
     def run(self, block: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
         """A block's output; with `checkpoint`, its inner tensors are computed again when gradients are."""
@@ -141,6 +210,20 @@ def wholes(name: str, values: Any, low: int, high: int, most: int) -> tuple[int,
     if not isinstance(values, Sequence) or isinstance(values, str) or not 1 <= len(values) <= most:
         raise ValueError(f"{name} should be a list of 1 to {most} whole numbers, not {str(values)[:40]}")
     return tuple(whole(name, value, low, high) for value in values)
+
+
+def real(name: str, value: Any, low: float, high: float) -> float:
+    """The value, if it is a number within bounds."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name} should be a number from {low:g} to {high:g}, not {str(value)[:40]}")
+    return value
+
+
+def truth(name: str, value: Any) -> bool:
+    """The value, if it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} should be true or false, not {str(value)[:40]}")
+    return value
 
 
 def zeroed(layer: nn.Module) -> Any:

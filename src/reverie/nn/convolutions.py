@@ -19,10 +19,10 @@ class Convolution(nn.Module):
         layer = LAYERS[spatial - 1](inner, outer, size)
         self.weight, self.bias, self.size, self.stride = layer.weight, layer.bias, size, stride
 
-    def forward(self, h: Tensor) -> Tensor:
-        """h (B, inner, *axes) -> (B, outer, *axes)."""
+    def forward(self, h: Tensor, padded: bool = False) -> Tensor:
+        """h (B, inner, *axes) -> (B, outer, *axes); `padded` where the zeros that it needs are there already."""
         stride = [self.stride if n > 1 else 1 for n in h.shape[2:]]
-        padding = [self.size // 2] * len(stride)
-        if h.ndim == 5 and h.shape[2] == 2 and self.size == 3:
+        padding = [0 if padded else self.size // 2] * len(stride)
+        if not padded and h.ndim == 5 and h.shape[2] == 2 and self.size == 3:
             h, padding[0] = F.pad(h, (0, 0, 0, 0, 1, 1)), 0
         return FUNCTIONS[h.ndim - 3](h, self.weight, self.bias, stride, padding)

@@ -38,14 +38,54 @@ LAYERS = {
 """Every layer of ours and theirs; # is a number, the same ones in the same order."""
 
 
-def to_diffusers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+PLAIN = {name: theirs for name, theirs in RESIDUAL.items() if name != "modulation"}
+CODERS = {
+    "before": "quant_conv",
+    "after": "post_quant_conv",
+    "codes": "quantize.embedding",
+    **{
+        f"{coder}.{ours}": f"{coder}.{theirs}"
+        for coder in ("encoder", "decoder")
+        for ours, theirs in {
+            "stem": "conv_in",
+            "norm": "conv_norm_out",
+            "head": "conv_out",
+            "down.#.resample.conv": "down_blocks.#.downsamplers.0.conv",
+            "up.#.resample.conv": "up_blocks.#.upsamplers.0.conv",
+            **{f"{a}.{c}": f"{b}.{d}" for a, b in {"down.#.stages.#": "down_blocks.#.resnets.#",
+                                                  "up.#.stages.#": "up_blocks.#.resnets.#",
+                                                  "middle.stages.#": "mid_block.resnets.#"}.items() for c, d in PLAIN.items()},
+            **{f"middle.attention.{c}": f"mid_block.attentions.0.{d}" for c, d in ATTENTION.items()},
+        }.items()
+    },
+}  # fmt: skip
+"""Likewise of an `Autoencoder`, and of `AutoencoderKL` and `VQModel`."""
+
+BLOCK = {
+    "norm_1": "norm1", "norm_2": "norm2", "norm_3": "norm3", "gate": "ff.net.0.proj", "back": "ff.net.2",
+    **{f"{a}.{c}": f"{b}.to_{d}" for a, b in {"own": "attn1", "cross": "attn2"}.items()
+       for c, d in {"q": "q", "k": "k", "v": "v", "out": "out.0"}.items()},
+}  # fmt: skip
+SPATIAL = {
+    **{name: theirs for name, theirs in LAYERS.items() if ".attention." not in name},
+    "conditions.scalars.0": "add_embedding.linear_1",
+    "conditions.scalars.2": "add_embedding.linear_2",
+    **{f"{a}.#.cross.{c}": f"{b}.attentions.#.{d}" for a, b in PLACES.items()
+       for c, d in {"norm": "norm", "inn": "proj_in", "out": "proj_out"}.items()},
+    **{f"{a}.#.cross.blocks.#.{c}": f"{b}.attentions.#.transformer_blocks.#.{d}" for a, b in PLACES.items()
+       for c, d in BLOCK.items()},
+}  # fmt: skip
+"""Likewise of a `SpatialUNet`, and of `UNet2DConditionModel`; where that has 1x1 convolutions, ours are linear."""
+
+
+def to_diffusers(state: Mapping[str, Tensor], layers: Mapping[str, str] = LAYERS) -> dict[str, Tensor]:
     """The same tensors under diffusers' names. Raises ValueError for one that `UNet2DModel` has no place for."""
-    return renamed(state, LAYERS.items())
+    return renamed(state, layers.items())
 
 
-def from_diffusers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_diffusers(state: Mapping[str, Tensor], layers: Mapping[str, str] = LAYERS) -> dict[str, Tensor]:
     """The same tensors under our names: the inverse of `to_diffusers`. Raises ValueError for one we have no place for."""
-    return renamed(state, ((theirs, ours) for ours, theirs in LAYERS.items()))
+    return renamed(state, ((theirs, ours) for ours, theirs in layers.items()))
 
 
 def renamed(state: Mapping[str, Tensor], layers: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
@@ -67,14 +107,11 @@ FIXED: dict[str, Any] = {
     "time_embedding_type": "positional",
     "time_embedding_dim": None,
     "flip_sin_to_cos": True,
-    "freq_shift": 0,
     "mid_block_type": "UNetMidBlock2D",
     "mid_block_scale_factor": 1,
-    "downsample_padding": 1,
     "downsample_type": "conv",
     "upsample_type": "conv",
     "act_fn": "silu",
-    "norm_eps": 1e-5,
     "class_embed_type": None,
 }
 """Settings of `UNet2DModel` that have one value in the shared layout, which is their default too."""
@@ -86,13 +123,17 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     Raises ValueError where there is none: not two axes, scalars or tokens, or norms or heads that it has no number for.
     """
     c, attends = unet.config, unet.attends
-    sizes = {width // head_count(width, c["head_size"]) for width in unet.attention_widths}
+    heads = {width: head_count(width, c["head_size"]) for width in unet.attention_widths}
+    sizes = {width // n for width, n in heads.items()}
+    whole = len(sizes) > 1 and set(heads.values()) == {1}  # None is theirs for a head of all channels
     lacks = {
         f"spatial={unet.spatial}": unet.spatial != 2,
         "scalars": unet.scalars,
         "tokens": unet.tokens,
+        f"maps={unet.maps}": unet.maps,
+        f"patch={list(unet.patch)}": any(n > 1 for n in unet.patch),
         f"levels that are not multiples of groups={c['groups']}": any(width % c["groups"] for width in c["levels"]),
-        f"heads of several sizes: {sorted(sizes)}": len(sizes) > 1,
+        f"heads of several sizes: {sorted(sizes)}": len(sizes) > 1 and not whole,
     }
     if any(lacks.values()):
         raise ValueError(f"UNet2DModel has no {', no '.join(what for what, asked in lacks.items() if asked)}")
@@ -104,10 +145,13 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
         "down_block_types": ["AttnDownBlock2D" if here else "DownBlock2D" for here in attends],
         "up_block_types": ["AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)],
         "add_attention": any(attends),
-        "attention_head_dim": next(iter(sizes), c["head_size"]),
+        "attention_head_dim": None if whole else next(iter(sizes), c["head_size"]),
         "norm_num_groups": c["groups"],
         "attn_norm_num_groups": c["groups"],
         "dropout": c["dropout"],
+        "norm_eps": c["eps"],
+        "freq_shift": c["frequency_shift"],
+        "downsample_padding": 1 if c["centred"] else 0,
         "resnet_time_scale_shift": "scale_shift" if c["adaptive"] else "default",
         "num_class_embeds": unet.classes + 1 if unet.classes else None,
     }
@@ -133,10 +177,16 @@ def unet_config(theirs: Mapping[str, Any]) -> dict[str, Any]:
         "classes": (theirs["num_class_embeds"] or 1) - 1,
         "dropout": theirs["dropout"],
         "noise_scale": 1.0,
+        "eps": theirs.get("norm_eps", 1e-5),
+        "frequency_shift": theirs.get("freq_shift", 0),
+        "centred": theirs.get("downsample_padding", 1) != 0,
     }
     with torch.device("meta"):
         back = diffusers_config(UNet(**ours))
-    implied = {"attn_norm_num_groups": groups if not ours["adaptive"] else None, "attention_head_dim": heads}
+    implied = {
+        "attn_norm_num_groups": groups if not ours["adaptive"] else None,
+        "attention_head_dim": back["attention_head_dim"],
+    }
     for key, value in back.items():
         given = theirs.get(key, value)
         given = implied.get(key, value) if given is None else given

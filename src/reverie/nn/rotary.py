@@ -17,8 +17,14 @@ def angles(where: Tensor, pairs: int, base: float = 100.0) -> Tensor:
     return where.float()[:, i % axes] * base ** (-(i // axes).float() * axes / pairs)
 
 
+def turns(where: Tensor, pairs: int) -> Tensor:
+    """The cosines and sines of those angles: (2, N, pairs), once for all blocks, since compilers compute them for each entry."""
+    angle = angles(where, pairs)
+    return torch.stack([angle.cos(), angle.sin()])
+
+
 def rotated(x: Tensor, turn: Tensor) -> Tensor:
-    """Turns the pairs (x_i, x_{i + S/2}) by the angles; x (B, H, N, S), turn (N, S / 2)."""
+    """Turns the pairs (x_i, x_{i + S/2}); x (B, H, N, S), turn (2, N, S / 2), the cosines and sines of their angles."""
     a, b = x.chunk(2, dim=3)
-    cos, sin = turn.cos().to(x.dtype), turn.sin().to(x.dtype)
+    cos, sin = turn.to(x.dtype)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=3)

@@ -1,7 +1,7 @@
 """The U-Net over 1, 2 or 3 axes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,10 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import CrossAttention, SelfAttention
-from .base import Backbone, whole, wholes, zeroed
+from .base import Backbone, Through, computed, real, truth, whole, wholes, zeroed
 from .convolutions import Convolution
 from .embeddings import Conditions
+from .norms import Norm
 from .patches import folded, patch_of, unfolded
+
+MOST_BLOCKS = 96
+"""Of all levels on the way down."""
 
 
 class UNet(Backbone):
@@ -56,72 +60,110 @@ class UNet(Backbone):
         classes: int = 0,
         scalars: int = 0,
         tokens: int = 0,
+        maps: int = 0,
         dropout: float = 0.0,
         noise_scale: float = 100.0,
         patch: int | Sequence[int] = 1,
+        eps: float = 1e-5,
+        frequency_shift: int = 0,
+        centred: bool = True,
     ) -> None:
         """`levels` are channels, finest first; `groups` those of the norms (their common divisor with a level's channels).
+
+        The last three are for checkpoints of elsewhere: `eps` of the norms; `frequency_shift` 1, where the lowest frequency
+        of the noise is 1e-4 itself; not `centred`, where halving pads after each axis alone.
 
         With `adaptive` false, the condition vector is added before the norm instead of scaling and shifting after it.
         Raises ValueError for a number out of bounds.
         """
-        super().__init__(spatial, channels, out_channels, classes, scalars, tokens)
+        super().__init__(spatial, channels, out_channels, classes, scalars, tokens, maps)
         levels = wholes("levels", levels, 2, 2**14, most=10)
         blocks, head_size = whole("blocks", blocks, 1, 32), whole("head_size", head_size, 1, 2**14)
         groups = whole("groups", groups, 1, 2**14)
-        self.attends = attends = [i > 0 for i in range(len(levels))] if attention is None else list(attention)
+        if len(levels) * blocks > MOST_BLOCKS:
+            raise ValueError(f"{len(levels)} levels of {blocks} blocks are more blocks than any network here")
+        adaptive, dropout = truth("adaptive", adaptive), real("dropout", dropout, 0, 1)
+        noise_scale, eps = real("noise_scale", noise_scale, -1e6, 1e6), real("eps", eps, 0, 1)
+        frequency_shift, centred = whole("frequency_shift", frequency_shift, 0, 1), truth("centred", centred)
+        given = [i > 0 for i in range(len(levels))] if attention is None else attention
+        self.attends = attends = [truth("attention", one) for one in given]
         if len(attends) != len(levels):
             raise ValueError(f"attention has {len(attends)} entries for {len(levels)} levels")
         width = 4 * levels[0]
 
         def stage(inner: int, outer: int, attend: bool) -> Stage:
             residual = Residual(spatial, inner, outer, width, groups, adaptive, dropout)
-            self_attention = SelfAttention(norm(outer, groups), head_size) if attend else None
-            cross = Cross(norm(outer, groups), tokens, head_size) if attend and tokens else None
+            self_attention = SelfAttention(Norm(outer, groups), head_size) if attend else None
+            cross = Cross(Norm(outer, groups), tokens, head_size) if attend and tokens else None
             return Stage(residual, self_attention, cross)
 
-        self.conditions = Conditions(levels[0], width, classes, scalars, noise_scale)
+        self.conditions = Conditions(levels[0], width, classes, scalars, noise_scale, frequency_shift)
         self.patch = patch_of(patch, spatial)
+        at = lambda i, inner, outer: stage(inner, outer, attends[i])
+        self.assemble(
+            levels, blocks, groups, centred, at, lambda now: [stage(now, now, any(attends)), stage(now, now, False)]
+        )
+        for part in self.modules():
+            if isinstance(part, Norm):
+                part.eps = eps
+        self.attention_widths = {m.norm.num_channels for m in self.modules() if isinstance(m, SelfAttention)}
+
+    def assemble(
+        self, levels: Sequence[int], blocks: int, groups: int, centred: bool, stage: "Callable[[int, int, int], Stage]",
+        middle: "Callable[[int], list[Stage]]",
+    ) -> None:  # fmt: skip
+        """Stem, the way down and up again, head; `stage(level, inner, outer)` makes a stage, `middle(width)` the deepest."""
         volume = math.prod(self.patch)
-        self.stem = Convolution(spatial, channels * volume, levels[0])
+        self.stem = Convolution(self.spatial, (self.channels + self.maps) * volume, levels[0])
         down, up = [], []
         now, left = levels[0], [levels[0]]
-        for i, (outer, attend) in enumerate(zip(levels, attends)):
-            stages = [stage(now if j == 0 else outer, outer, attend) for j in range(blocks)]
-            halve = Halve(spatial, outer) if i + 1 < len(levels) else None
+        for i, outer in enumerate(levels):
+            stages = [stage(i, now if j == 0 else outer, outer) for j in range(blocks)]
+            halve = Halve(self.spatial, outer, centred) if i + 1 < len(levels) else None
             down.append(Level(stages, halve))
             now, left = outer, left + [outer] * (blocks + (halve is not None))
-        self.middle = nn.ModuleList([stage(now, now, any(attends)), stage(now, now, False)])
-        for i, (outer, attend) in reversed(list(enumerate(zip(levels, attends)))):
-            stages = [stage((now if j == 0 else outer) + left.pop(), outer, attend) for j in range(blocks + 1)]
-            up.append(Level(stages, Double(spatial, outer) if i > 0 else None))
+        self.middle = nn.ModuleList(middle(now))
+        for i, outer in reversed(list(enumerate(levels))):
+            stages = [stage(i, (now if j == 0 else outer) + left.pop(), outer) for j in range(blocks + 1)]
+            up.append(Level(stages, Double(self.spatial, outer) if i > 0 else None))
             now = outer
         self.down: Any = nn.ModuleList(down)
         self.up: Any = nn.ModuleList(up)
-        self.norm, self.head = norm(now, groups), zeroed(Convolution(spatial, now, self.out_channels * volume))
-        self.attention_widths = {m.norm.num_channels for m in self.modules() if isinstance(m, SelfAttention)}
+        self.norm, self.head = Norm(now, groups), zeroed(Convolution(self.spatial, now, self.out_channels * volume))
+        self.has_inside = len(levels) > 1
 
-    def forward(self, x, c_noise, *, label=None, scalars=None, tokens=None, tokens_mask=None):
-        self.check(x, c_noise, label, scalars, tokens, tokens_mask)
+    def forward(
+        self, x, c_noise, *, label=None, scalars=None, tokens=None, tokens_mask=None, maps=None, through=computed
+    ):
+        self.check(x, c_noise, label, scalars, tokens, tokens_mask, maps)
         said = F.silu(self.conditions(c_noise, label, scalars)), tokens, tokens_mask
-        h = self.stem(folded(x.to(self.stem.weight.dtype), self.patch))
+        h = self.stem(folded(self.beside(x, maps).to(self.stem.weight.dtype), self.patch))
+        last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+        h = h.contiguous(memory_format=last if self.compiled and x.ndim > 3 else torch.contiguous_format)
+        h = self.level(0, h, said, through)
+        h = self.head(self.norm(h, activate=True))
+        return unfolded(h, self.patch, x.shape[2:]).to(x.dtype).contiguous()
+
+    def level(self, i: int, h: Tensor, said: tuple[Any, ...], through: Through = computed) -> Tensor:
+        """What becomes of h on the way down through level i, through all that are coarser, and up again."""
+        down, up = self.down[i], self.up[-1 - i]
         left = [h]
-        for level in self.down:
-            for stage in level.stages:
-                h = self.run(stage, h, *said)
-                left.append(h)
-            if level.resample is not None:
-                h = level.resample(h)
-                left.append(h)
-        for stage in self.middle:
+        for stage in down.stages:
             h = self.run(stage, h, *said)
-        for level in self.up:
-            for stage in level.stages:
-                h = self.run(stage, torch.cat([h, left.pop()], dim=1), *said)
-            if level.resample is not None:
-                h = level.resample(h, left[-1].shape[2:])
-        h = self.head(F.silu(self.norm(h)))
-        return unfolded(h, self.patch, x.shape[2:]).to(x.dtype)
+            left.append(h)
+        if down.resample is None:
+            for stage in self.middle:
+                h = self.run(stage, h, *said)
+        else:
+            double = self.up[-2 - i].resample
+
+            def inside(h: Tensor) -> Tensor:
+                return double(self.level(i + 1, down.resample(h), said), h.shape[2:])
+
+            h = through(inside, h)
+        for stage in up.stages:
+            h = self.run(stage, torch.cat([h, left.pop()], dim=1), *said)
+        return h
 
 
 class Level(nn.Module):
@@ -135,7 +177,7 @@ class Level(nn.Module):
 class Stage(nn.Module):
     """A residual block, then attention between positions and to tokens, where asked."""
 
-    def __init__(self, residual: "Residual", attention: SelfAttention | None, cross: "Cross | None") -> None:
+    def __init__(self, residual: "Residual", attention: SelfAttention | None, cross: nn.Module | None) -> None:
         super().__init__()
         self.residual, self.attention, self.cross = residual, attention, cross
 
@@ -162,56 +204,44 @@ class Residual(nn.Module):
     ) -> None:
         super().__init__()
         self.adaptive = adaptive
-        self.norm_1, self.conv_1 = norm(inner, groups), Convolution(spatial, inner, outer)
+        self.norm_1, self.conv_1 = Norm(inner, groups), Convolution(spatial, inner, outer)
         self.modulation = nn.Linear(width, 2 * outer if adaptive else outer)
-        self.norm_2, self.conv_2 = norm(outer, groups), Convolution(spatial, outer, outer)
+        self.norm_2, self.conv_2 = Norm(outer, groups), Convolution(spatial, outer, outer)
         self.skip = Convolution(spatial, inner, outer, size=1) if inner != outer else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, said: Tensor) -> Tensor:
         """x (B, inner, *axes), said (B, width) -> (B, outer, *axes)."""
-        h = self.conv_1(F.silu(self.norm_1(x)))
+        h = self.conv_1(self.norm_1(x, activate=True))
         told = self.modulation(said)
         if self.adaptive:
-            h = modulated(self.norm_2, h, *told.chunk(2, dim=1))
+            h = self.norm_2(h, *told.chunk(2, dim=1), activate=True)
         else:
-            h = self.norm_2(h + told.reshape(*told.shape, *[1] * (h.ndim - 2)))
-        return self.skip(x) + self.conv_2(self.dropout(F.silu(h)))
-
-
-def modulated(norm: nn.GroupNorm, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """(1 + scale) norm(h) + shift, for h (B, C, *axes), scale and shift (B, C), in one pass over h.
-
-    The norm of B samples of C channels is that of one sample of B * C channels, each with its own weight and bias.
-    """
-    weight, bias = norm.weight * (1 + scale), norm.bias * (1 + scale) + shift
-    whole_batch = h.reshape(1, -1, *h.shape[2:])
-    return torch.group_norm(whole_batch, len(h) * norm.num_groups, weight.flatten(), bias.flatten(), norm.eps).view_as(
-        h
-    )
+            h = self.norm_2(h + told.reshape(*told.shape, *[1] * (h.ndim - 2)), activate=True)
+        return self.skip(x) + self.conv_2(self.dropout(h))
 
 
 class Cross(nn.Module):
     """x + attention(norm(x), tokens) for x (B, C, *axes)."""
 
-    def __init__(self, norm: nn.GroupNorm, tokens: int, head_size: int) -> None:
+    def __init__(self, norm: Norm, tokens: int, head_size: int) -> None:
         super().__init__()
         self.norm, self.attention = norm, CrossAttention(norm.num_channels, tokens, head_size)
 
     def forward(self, x: Tensor, tokens: Tensor, tokens_mask: Tensor | None) -> Tensor:
-        h = self.attention(self.norm(x.flatten(2)).transpose(1, 2), tokens, tokens_mask)
-        return x + h.transpose(1, 2).reshape(x.shape)
+        h = self.attention(self.norm(x).flatten(2).transpose(1, 2), tokens, tokens_mask)
+        return x + h.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 class Halve(nn.Module):
-    """Half as many positions an axis, rounded up."""
+    """Half as many positions an axis, rounded up; zeros on both sides of an axis, or only after it."""
 
-    def __init__(self, spatial: int, width: int) -> None:
+    def __init__(self, spatial: int, width: int, centred: bool = True) -> None:
         super().__init__()
-        self.conv = Convolution(spatial, width, width, stride=2)
+        self.conv, self.centred = Convolution(spatial, width, width, stride=2), centred
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.conv(h)
+        return self.conv(h) if self.centred else self.conv(F.pad(h, after(h)), padded=True)
 
 
 class Double(nn.Module):
@@ -225,20 +255,14 @@ class Double(nn.Module):
         return self.conv(doubled(h, size))
 
 
-def doubled(h: Tensor, size: Sequence[int]) -> Tensor:
-    """Every position of h (B, C, *axes) twice along each axis, then the first `size` of them.
+def after(h: Tensor) -> list[int]:
+    """Zeros after each axis of h (B, C, *axes), last axis first, for a kernel of 3 to reach ceil(n / 2) places by twos."""
+    return [n for size in reversed(h.shape[2:]) for n in (0, 2 - (size + 1) % 2)]
 
-    A copy of a view: on a CPU several times faster than `interpolate`, and equal to its "nearest" for even sizes.
-    """
-    twice = h
-    for axis in reversed(range(2, h.ndim)):
-        twice = twice.unsqueeze(axis + 1)
-    twice = twice.expand(*h.shape[:2], *(n for m in h.shape[2:] for n in (m, 2)))
-    twice = twice.reshape(*h.shape[:2], *(2 * m for m in h.shape[2:]))
+
+def doubled(h: Tensor, size: Sequence[int]) -> Tensor:
+    """Every position of h (B, C, *axes) twice along each axis, then the first `size` of them."""
+    twice = F.interpolate(h, scale_factor=2, mode="nearest")
     for axis, n in enumerate(size, start=2):
         twice = twice if n == twice.shape[axis] else twice.narrow(axis, 0, n)
-    return twice.contiguous()
-
-
-def norm(width: int, groups: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(groups, width), width)
+    return twice

@@ -20,6 +20,11 @@ class Arrays(Generation):
     )
     size: int | None = option(None, "of a folder of pictures: pixels of a side")
     axes: int | None = option(None, "after the channels, where that is not clear: 2 for pictures, 3 for volumes")
+    sampler: str = option("dpmpp_2m_sde", "when sampling, unless another is asked for; `reverie samplers` lists them")
+    sample_steps: int = option(25, "when sampling, unless another number is asked for")
+    self_guidance: float = option(
+        2.0, "scale of guidance away from the model's own early self, of samples without conditions; 1 is none"
+    )
     strict: bool = option(False, "refuse data of which anything is skipped or doubtful")
 
     def dataset(self):

@@ -16,6 +16,10 @@ class Recipe(abc.ABC):
     def run(self, out: Path | None = None, resume: bool = False) -> Path: ...
 
 
-def option(default: Any, help: str) -> Any:
-    """A field with a word for the command line."""
-    return field(default=default, metadata={"help": help})
+PLACES = ("data", "source")
+"""Options that are places on this machine: recipe.json does not hold them."""
+
+
+def option(default: Any, help: str, flag: str = "") -> Any:
+    """A field with a word for the command line; its option has the field's name unless `flag` says another."""
+    return field(default=default, metadata={"help": help, **({"flag": flag} if flag else {})})

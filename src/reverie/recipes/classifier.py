@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..data.builtin import load
+from ..data.stored import held
 from ..errors import ReverieError
 from ..features.classifier import Classifier
 from ..features.fitting import fit
@@ -27,12 +28,12 @@ def classifier(data: str = "digits", out: Path = Path("classifier.safetensors"),
     if train.test is None or "label" not in train.values:
         raise ReverieError(f"{data} needs labels and a held out part for a classifier")
     options = OPTIONS.get(data, OPTIONS["fashion_mnist"]) | {"seed": seed}
-    for epoch, loss, trained in fit(train.raw, train.values["label"], **options):
+    for epoch, loss, trained in fit(held(train.raw), train.values["label"], **options):
         print(f"epoch {epoch}: loss {loss:.4f}", flush=True)
         network = trained
     halves = {name: tensor.half() for name, tensor in network.folded().items()}
     save_tensors(Path(out), halves, {"recipe": json.dumps({"data": data, **options})})
-    hits = Classifier(data, path=Path(out)).labels(train.test.raw) == train.test.values["label"]
+    hits = Classifier(data, path=Path(out)).labels(held(train.test.raw)) == train.test.values["label"]
     found = {"data": data, "accuracy": hits.double().mean().item(), "held_out": len(hits), "torch": torch.__version__}
     print(f"{data}: {found['accuracy']:.2%} of {len(hits)} held out, in {out}", flush=True)
     return found

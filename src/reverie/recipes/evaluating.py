@@ -1,24 +1,25 @@
 """Measuring a run: its samples, asked for as the real data are labelled, against data that it never saw."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import discover, files, metrics, recipes
+from .. import discover, metrics
+from ..core.denoisers import Denoiser
 from ..data.base import Dataset
+from ..data.stored import held
 from ..errors import ReverieError
 from ..features.base import Extractor, choose
 from ..features.classifier import Classifier
-from ..metrics.base import Metric
+from ..metrics.base import Metric, Model, Population
 from ..metrics.evaluate import Result, evaluate
 from ..metrics.ladder import ladder
 from ..systems.base import shipped
 from ..systems.records import made_by
-from .base import Recipe
-from .generation import Generation
+from .repeating import recorded
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,7 @@ def located(run: str, where: str | None = None) -> tuple[Dataset, dict[str, Any]
     Raises ReverieError where they are not at hand.
     """
     folder = Path(run) if Path(run).is_dir() else shipped(run)
-    settled = files.read_json(folder / "recipe.json")
-    cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))
-    local = files.read_json(folder / "local.json") if (folder / "local.json").exists() else {}
-    default = next((f.default for f in fields(cls) if f.name == "data"), "")  # type: ignore[arg-type]
-    if where and default:
-        raise ReverieError(f"{run} was trained on the built-in set {default}: leave out --data")
-    place = where or local.get("data") or default
-    if not place:
-        raise ReverieError(f"where the data of {run} lie is not known here: give --data PATH")
-    recipe = cls(**settled["options"], data=place)  # type: ignore[call-arg]
-    assert isinstance(recipe, Generation)
+    recipe, settled = recorded(folder / "recipe.json", where)
     return recipe.loaded(), settled
 
 
@@ -64,7 +55,7 @@ def data_of(run: str, where: str | None = None) -> tuple[Dataset, list[str]]:
     """
     data, settled = located(run, where)
     notes = []
-    if data.fingerprint() != settled["data"]["fingerprint"]:
+    if data.fingerprint() != settled["data"].get("fingerprint"):
         raise ReverieError(f"the data at hand are not those that {run} was trained on: give --data PATH")
     if data.test is None:
         notes.append("no data were held out, so the reference is the training data: figures flatter copying; "
@@ -79,7 +70,8 @@ def evaluate_run(
     progress: Callable[[int, int], None] | None = None, **options: Any,
 ) -> Evaluation:  # fmt: skip
     """n samples of the classes that the held-out data have, in their order, measured by the metrics of those names (all
-    that apply by default); `rungs` adds what the first figure says of real data, untouched and spoiled.
+    that apply by default); `rungs` adds what the first figure says of real data, untouched and spoiled. Metrics that
+    ask the model alone get n of the held-out data and its unguided denoiser, and nothing is sampled for them.
     """
     if n < 2:
         raise ReverieError(f"figures need two samples or more, not {n}")
@@ -90,16 +82,40 @@ def evaluate_run(
     judge = Classifier(data.name) if Classifier.claims(data.shape, data.name) else None
     rows = torch.arange(n) % len(test)
     values = {key: value[rows] for key, value in test.values.items()} if system.conditioner.keys else None
-    parts = list(system.batches(n, seed=seed, values=values, progress=progress, **options))
-    raw = torch.cat([part.raw for part in parts])
-    asked = values["label"] if values and "label" in values and judge is not None else None
-    result = evaluate(raw, test.raw, data.raw, metrics=chosen, extractor=eyes, asked=asked, classifier=judge)
+    apart = all(metric.needs == ("model",) for metric in chosen) if chosen else False
+    model_itself = Model(
+        lambda values: asking(system, values), system.codec.encode, n, seed, progress if apart else None
+    )
+    info = {"seed": seed, "count": min(n, len(test)), "scale": 1.0, "dtype": "float32"}
+    real, seen = test.raw[:n] if apart else held(test.raw), held(data.raw)
+    if apart:
+        made_of, asked, judge = Population(model=model_itself), None, None
+    else:
+        parts = list(system.batches(n, seed=seed, values=values, progress=progress, **options))
+        info = {**parts[0].info, "batch": len(parts[0])}
+        made_of = Population(raw=torch.cat([part.raw for part in parts]), model=model_itself)
+        asked = values["label"] if values and "label" in values and judge is not None else None
+    places = torch.arange(len(real)) if apart else torch.arange(len(real)) * len(test) // len(real)
+    known = {key: value[places] for key, value in test.values.items() if system.conditioner.keys}
+    reference = Population(raw=real, values=known)
+    result = evaluate(
+        made_of, reference, None if apart else seen, metrics=chosen, extractor=eyes, asked=asked, classifier=judge
+    )
     result.warnings.extend(notes)
+    for what, part, whole in (("reference", real, test), ("training", seen, data)):
+        if not apart and len(part) < len(whole):
+            result.warnings.append(f"{len(part):,} of {len(whole):,} {what} samples, evenly chosen, stand for all")
     steps: dict[str, Result] = {}
     if rungs:
         used = [discover.construct("metric", metrics, Metric, f.metric) for f in result.figures.values()]
         some = [metric for metric in dict.fromkeys(used) if "features" in metric.needs]
-        steps = ladder(test.raw, data.raw, n, metrics=some, extractor=eyes, dataset=data.name)
-    made = made_by(system, model, {**parts[0].info, "batch": len(parts[0])}, made="figures")
+        steps = ladder(real, seen, n, metrics=some, extractor=eyes, dataset=data.name)
+    made = made_by(system, model, info, made="figures")
     made["data"] = {"name": data.name, "fingerprint": data.fingerprint()}
     return Evaluation(result, steps, made)
+
+
+def asking(system: Any, values: Mapping[str, torch.Tensor]) -> Denoiser:
+    """The system's denoiser of these conditions, without guidance and in float32."""
+    rows = max((len(value) for value in values.values()), default=1)
+    return system.guided(values, rows, 1.0, "float32")

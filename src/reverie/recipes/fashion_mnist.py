@@ -15,8 +15,8 @@ class FashionMNIST(Generation):
     minutes: float | None = option(
         30.0, "train for about this long; the samples it amounts to are measured at the start"
     )
-
-    scale: float = option(1.5, "of guidance when sampling, unless another is asked for; 1 is none")
+    sampler: str = option("dpmpp_2m_sde", "when sampling, unless another is asked for; `reverie samplers` lists them")
+    sample_steps: int = option(25, "when sampling, unless another number is asked for")
 
     def dataset(self):
         return builtin.load("fashion_mnist")

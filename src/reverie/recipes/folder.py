@@ -1,9 +1,10 @@
-"""A folder of pictures."""
+"""A folder of pictures, or archives and tables of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.check import Check
+from ..data.sources import pieces, present
 from ..errors import ReverieError
 from ..modalities.images import Images
 from .base import option
@@ -12,17 +13,22 @@ from .generation import Generation
 
 @dataclass(frozen=True)
 class Folder(Generation):
-    """Your own folder of pictures; subfolders, where there are any, are classes."""
+    """Your own folder of pictures; subfolders, where there are any, are classes. Shards too: 'shards/*.tar', .parquet, .arrow."""
 
     data: str = ""
     minutes: float | None = option(
         10.0, "train for about this long; the samples it amounts to are measured at the start"
     )
     size: int | None = option(None, "pixels of a side; chosen by the pictures")
+    sampler: str = option("dpmpp_2m_sde", "when sampling, unless another is asked for; `reverie samplers` lists them")
+    sample_steps: int = option(25, "when sampling, unless another number is asked for")
+    self_guidance: float = option(
+        2.0, "scale of guidance away from the model's own early self, of samples without conditions; 1 is none"
+    )
     strict: bool = option(False, "refuse a folder of which anything is skipped or doubtful")
 
     def dataset(self):
-        if not Path(self.data).is_dir():
+        if not self.data or not present(self.data) or (Path(self.data).is_file() and not pieces(self.data)):
             raise ReverieError(f"{self.data or 'no folder'} is not a folder of pictures: reverie train FOLDER")
         data = Images().load(Path(self.data), **({"size": self.size} if self.size else {}))
         if self.strict:

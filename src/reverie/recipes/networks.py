@@ -13,7 +13,7 @@ def chosen_network(shape: Sequence[int]) -> str:
     """The text of the network for samples (C, *axes), as an option would give it."""
     levels = levels_for(shape[1:])
     attention = tuple(level > 0 and (level > 1 or len(levels) < 3) for level in range(len(levels)))
-    return f"unet(levels={levels}, blocks=1, attention={attention})"
+    return f"unet(levels={levels}, blocks=1, attention={attention}, groups=8)"
 
 
 def network_for(shape: Sequence[int], text: str | None, conditions: Mapping[str, int]) -> dict[str, Any]:
@@ -46,8 +46,9 @@ def read(text: str) -> tuple[str, dict[str, Any]]:
     if not rest:
         return cls.__name__, {}
     try:
+        assert len(rest) <= discover.LONGEST
         call = ast.parse(f"f({rest}", mode="eval").body
         assert isinstance(call, ast.Call) and not call.args
         return cls.__name__, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, AssertionError, RecursionError):
-        raise ReverieError(f"cannot read network {text!r}: write name(option=value, ...)") from None
+    except (SyntaxError, ValueError, AssertionError, TypeError, RecursionError, MemoryError):
+        raise ReverieError(f"cannot read network {text[:80]!r}: write name(option=value, ...)") from None

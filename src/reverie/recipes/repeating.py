@@ -1,46 +1,75 @@
 """Doing a recorded recipe once more, in a new folder."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import torch
 
-from .. import __version__, discover, files, recipes
+from .. import __version__, discover, recipes
 from ..errors import ReverieError, unknown
-from .base import Recipe
+from ..reading import SMALL, read_json, read_object
+from . import starting
+from .base import PLACES, Recipe
 from .generation import Generation
 from .running import train_run
 from .screen import say
 
 MOST_THREADS = 1024
+MOST_ANY = 2**53
+MOST = {
+    "seed": 2**63,
+    "batch": 2**20,
+    "micro_batch": 2**20,
+    "checkpoints": 2**20,
+    "snapshots": 2**20,
+    "sample_steps": 10_000,
+    "size": 4096,
+    "minutes": 1e7,
+}
+"""The largest that an option may be in a recipe that is not one's own; of others, what is exact as a number."""
 PARTS = ("options", "chosen", "data", "versions")
 
 
-def repeat(path: Path, out: Path | None = None, data: str | None = None) -> Path:
+def repeat(path: Path, out: Path | None = None, data: str | None = None, source: str | None = None) -> Path:
     """Does the recipe.json of a run again, with all that was chosen then, and returns the new run's folder.
 
-    The data are the built-in set, `data`, or where the old run found them. Same machine and versions: same bytes. Raises
-    ReverieError where the file is no recipe of ours, and where the data are not those of the recipe.
+    The data are the built-in set, `data`, or where the old run found them; what it starts from, if from another run, is
+    `source`, or found likewise. Same machine and versions: same bytes. Raises ReverieError where the file is no recipe of
+    ours, and where the data or the weights to start from are not those of the recipe.
     """
-    settled = files.read_json(path, limit=2**20)
-    if not isinstance(settled, dict) or not all(isinstance(settled.get(key), dict) for key in PARTS):
-        raise ReverieError(f"{path} is no recipe of a run: those lie in a run folder as recipe.json")
-    recipe = read(settled, str(path), place_of(settled, path, data))
+    recipe, settled = recorded(path, data)
+    if source and "from" not in settled:
+        raise ReverieError("this recipe starts from no other run: leave out --from")
+    if "from" in settled:
+        recipe = replace(recipe, source=starting.place_of(settled["from"], source, recipe.source))
     for what, now in (("reverie", __version__), ("torch", torch.__version__)):
         if (then := settled["versions"].get(what)) != now:
             say(f"{what} is {now} here and was {str(then)[:40]!r} then: the bytes may differ")
     return train_run(recipe, out, False, before=settled)
 
 
+def recorded(path: Path, data: str | None = None) -> tuple[Generation, dict[str, Any]]:
+    """The recipe in a recipe.json that may be hostile, and all that the file says. Raises ReverieError."""
+    settled = read_json(path, SMALL)
+    if not isinstance(settled, dict) or not all(isinstance(settled.get(key), dict) for key in PARTS):
+        raise ReverieError(f"{path} is no recipe of a run: those lie in a run folder as recipe.json")
+    recipe = read(settled, str(path), place_of(settled, path, data))
+    if "from" in settled:
+        starting.checked(settled["from"], str(path))
+        source = local_of(path).get("from")
+        recipe = replace(recipe, source=source if isinstance(source, str) and len(source) < 4096 else "")
+    return recipe, settled
+
+
 def read(settled: dict[str, Any], source: str, place: str) -> Generation:
     """The recipe, nothing left open, of plain data that may be hostile; what was chosen is checked too."""
     cls, options = kind_of(settled), settled["options"]
-    known = {field.name for field in fields(cls) if field.name != "data"}
+    known = {field.name for field in fields(cls) if field.name not in PLACES}
     for key in options:
         if key not in known:
             raise unknown("option in recipe.json", key, known)
-    for key in ("network", "samples", "dtype"):
+    for key in ("network", "samples", "dtype", "schedule", "parameterization", "learning_rate"):
         if options.get(key) is None:
             raise ReverieError(f"{source} leaves {key} open: it was not written by a run")
     hints = get_type_hints(cls)
@@ -50,6 +79,8 @@ def read(settled: dict[str, Any], source: str, place: str) -> Generation:
         if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, fits):
             names = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
             raise ReverieError(f"{source}: {key} must be {names}, not {str(value)[:40]!r}")
+        if isinstance(value, (int, float)) and abs(value) > MOST.get(key, MOST_ANY):
+            raise ReverieError(f"{source}: {key} is {value:.4g}, more than any run needs")
     try:
         recipe = cls(**options, data=place)  # type: ignore[call-arg]
         recipe.checked()
@@ -84,14 +115,18 @@ def kind_of(settled: dict[str, Any]) -> type[Generation]:
     return cls
 
 
+def local_of(path: Path) -> dict[str, Any]:
+    """What local.json beside a recipe.json says of this machine."""
+    local = path.parent / "local.json"
+    return read_object(local) if local.is_file() else {}
+
+
 def place_of(settled: dict[str, Any], path: Path, data: str | None) -> str:
     """Where the data of a recipe lie, empty for a built-in set."""
     default = kind_of(settled).data
     if data and default:
         raise ReverieError(f"this recipe is about the built-in set {default}: leave out --data")
-    local = path.parent / "local.json"
-    told = files.read_json(local) if local.is_file() else {}
-    place = data or default or (told.get("data") if isinstance(told, dict) else None)
-    if not isinstance(place, str) or not place:
+    place = data or default or local_of(path).get("data")
+    if not isinstance(place, str) or not 0 < len(place) < 4096:
         raise ReverieError(f"where the data of {path} lie is not known here: give --data PATH")
     return place

@@ -18,9 +18,12 @@ from ..discover import describe
 from ..errors import ReverieError
 from ..training.logs import Log, Progress
 from ..training.loop import Step
+from ..training.memory import keep_freed
 from ..training.processes import accelerator, bare
+from .base import PLACES
 from .screen import say
 from .session import Session, marked, room
+from .starting import checked, started
 from .trial import fresh, require_space, settle, size_of
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapp
         if data.fingerprint() != before["data"].get("fingerprint"):
             raise ReverieError("the data are not those of the recipe (another fingerprint): give --data PATH")
         data.name = str(before["data"].get("name"))
+    keep_freed()
     door = accelerator()
     if door.num_processes > 1 and out is None:
         raise ReverieError("several processes need one folder to agree on: give --out RUN")
@@ -49,15 +53,22 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapp
             say("note: the captions are not used by this recipe, which learns no text")
     if door.is_main_process and not resume:
         out = fresh(out, data.name)
-        recipe, chosen = settle(recipe, data, door.device)
+        recipe, begun = started(recipe, data, before)
+        recipe, chosen = settle(recipe, data, door.device, door.num_processes, again=before is not None)
         chosen = before["chosen"] if before else chosen
         recipe.shared_among(door.num_processes)
         require_space(out, recipe, data)
         recipe.loss(recipe.system(data))  # what cannot be built is refused before there is a folder
         out.mkdir(parents=True, exist_ok=True)
-        settled = {"recipe": type(recipe).__name__, "options": options(recipe), "chosen": chosen, **origin(data)}
+        settled = {
+            "recipe": type(recipe).__name__,
+            "options": options(recipe),
+            "chosen": chosen,
+            **begun,
+            **origin(data),
+        }
         files.write_json(out / "recipe.json", settled)
-        files.write_json(out / "local.json", {"data": recipe.data})
+        files.write_json(out / "local.json", {"data": recipe.data, **({"from": recipe.source} if begun else {})})
     door.wait_for_everyone()
     assert out is not None
     settled = resumed(out, data)
@@ -65,21 +76,25 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapp
     recipe.shared_among(door.num_processes)
     torch.set_num_threads(settled["chosen"]["threads"])
     system = recipe.system(data)
+    if told := settled.get("from"):
+        checked(told, str(out / "recipe.json"))
+        system.about["from"] = {key: told.get(key, "") for key in ("name", "weights", "sha256", "data", "licence")}
     if door.is_main_process:
+        if augmentation := recipe.augmentation(data):
+            say(f"{augmentation}")
         say(f"{len(data):,} samples of {'x'.join(map(str, data.shape))}, {size_of(system):,} parameters, {recipe.dtype}, "
             f"{recipe.samples:,} samples to see; run folder {out}")  # fmt: skip
     finished = fit(Session(recipe, data, system, out, door, settled), resume)
     if finished and door.is_main_process:
-        say(f"done. Make samples with:\n\n    reverie sample {out}\n")
+        say(f"done. {recipe.after}:\n\n    {recipe.command.format(run=out)}\n")
     return out
 
 
 def fit(session: Session, resume: bool) -> bool:
     """The loop around the updates; whether it came to its end."""
-    if resume:
-        session.restore()
+    session.restore() if resume else session.begin()
     recipe, folder, main = session.recipe, session.folder, session.door.is_main_process
-    assert recipe.samples
+    assert recipe.samples and recipe.learning_rate
     with interruptible() as interrupted, Log(folder, session.seen) if main else nullcontext() as log:
         progress, reports = Progress(recipe.samples, session.seen), Reports(recipe, session.seen)
         for step in session.steps():
@@ -114,7 +129,7 @@ class Reports:
     """Averages of what the steps said since the last report; the loss on the way is a running one."""
 
     def __init__(self, recipe: "Generation", seen: int) -> None:
-        self.rate, self.loss, self.started, self.first = recipe.learning_rate, 0.0, time.monotonic(), seen
+        self.rate, self.loss, self.started, self.first = recipe.learning_rate or 0.0, 0.0, time.monotonic(), seen
         self.steps: list[Step] = []
         self.faults = 0
 
@@ -141,8 +156,8 @@ class Reports:
 
 
 def options(recipe: "Generation") -> dict[str, Any]:
-    """The resolved options, less the path of the data, which is this machine's."""
-    return {f.name: describe(getattr(recipe, f.name)) for f in fields(recipe) if f.name != "data"}
+    """The resolved options, less the places of data and source, which are this machine's."""
+    return {f.name: describe(getattr(recipe, f.name)) for f in fields(recipe) if f.name not in PLACES}
 
 
 def origin(data: Dataset) -> dict[str, Any]:
@@ -155,10 +170,10 @@ def origin(data: Dataset) -> dict[str, Any]:
 def resumed(folder: Path, data: Dataset) -> dict[str, Any]:
     """recipe.json of a run to go on with. Raises ReverieError where the data are not the same."""
     settled = files.read_json(folder / "recipe.json")
-    if settled["data"]["fingerprint"] != data.fingerprint():
+    if settled["data"].get("fingerprint") != data.fingerprint():
         raise ReverieError(
             f"the data are not those that {folder} was trained on ({len(data):,} samples now, "
-            f"{settled['data']['count']:,} then, or other contents): put the old ones back, or start a new run"
+            f"{settled['data'].get('count')} then, or other contents): put the old ones back, or start a new run"
         )
     return settled
 

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import torch
 from .. import files
 from ..data.base import Dataset
 from ..errors import ReverieError
-from ..files import fill
+from ..files import fill, load_tensors, must_fit
 from ..modalities.grids import write_picture
 from ..systems.base import hash_of
 from ..systems.diffusion import Diffusion
@@ -26,11 +26,16 @@ from ..training.memory import OutOfMemory, is_shortage
 from ..training.processes import bare
 from ..training.rates import Trapezoid
 from .card import card
+from .feeding import batches
 from .screen import say
+from .starting import take_over
 from .trial import LENGTHS, optimizer_of, smaller
 
 if TYPE_CHECKING:
     from .generation import Generation
+
+EARLY = "early"
+"""The weights that guide a model without conditions away from its own early self."""
 
 
 @dataclass
@@ -52,16 +57,24 @@ class Session:
     def __post_init__(self) -> None:
         self.loss = self.recipe.loss(self.system)
         self.backbone = self.system.network
+        self.backbone.compiled = self.recipe.compile == "on"
         self.system.denoiser.backbone = self.door.prepare(self.backbone)
         self.loss.to(self.door.device)
         self.optimizer = self.door.prepare(optimizer_of(self.recipe, self.loss))
-        lengths = sorted({*LENGTHS, self.recipe.average})
-        self.kept = {length: Average(self.backbone, Power(length)) for length in lengths}
+        self.kept = self.averages()
+
+    def averages(self) -> dict[float, Average]:
+        return {length: Average(self.backbone, Power(length)) for length in sorted({*LENGTHS, self.recipe.average})}
+
+    def begin(self) -> None:
+        """The weights before the first update: what is taken over from another run, where the recipe names one."""
+        if told := self.settled.get("from"):
+            with self.unwrapped():
+                take_over(self.recipe, told, self.system)
+            self.kept = self.averages()
 
     def steps(self) -> Iterator[Step]:
         """The updates that are left. Where memory runs out, batches go on in smaller parts, which recipe.json then says."""
-        from .generation import batches
-
         recipe, door = self.recipe, self.door
         assert recipe.samples
         share = recipe.batch // door.num_processes
@@ -69,7 +82,8 @@ class Session:
             micro, until = self.micro_batch()
             fed = batches(self.data, self.system.codec, self.system.conditioner, seed=recipe.seed, seen=self.seen,
                           total=until, batch=recipe.batch, micro_batch=micro, rank=door.process_index,
-                          processes=door.num_processes, device=door.device)  # fmt: skip
+                          processes=door.num_processes, device=door.device, workers=recipe.workers,
+                          augmentation=recipe.augmentation(self.data))  # fmt: skip
             loop = train([Objective(self.loss, self.optimizer)], fed, accelerator=door, accumulate=share // micro,
                          rate=Trapezoid(recipe.samples, recipe.warmup, recipe.decay), seed=recipe.seed,
                          count=self.count, seen=self.seen, guard=self.guard)  # fmt: skip
@@ -117,11 +131,24 @@ class Session:
 
     def publish(self) -> None:
         """The model as it is now."""
-        raw = bare(self.backbone)
+        raw = bare(self.backbone).state_dict()
         self.system.about["seen"] = self.seen
+        early, defaults = self.early(), self.system.defaults
+        if self.recipe.self_guidance != 1 and not self.system.conditioner.keys:
+            weak, scale = (EARLY, self.recipe.self_guidance) if early else ("", 1.0)
+            self.system.defaults = replace(defaults, weak=weak, scale=scale)
+        weights = {"ema": self.kept[self.recipe.average].tensors, "raw": {}}
+        weights |= {EARLY: load_tensors(early)} if early and self.system.defaults.weak else {}
         with room(self.folder), self.unwrapped():
-            average = self.kept[self.recipe.average].tensors
-            self.system.save(self.folder, ema={**raw.state_dict(), **average}, raw=raw.state_dict())
+            self.system.save(self.folder, **{name: {**raw, **tensors} for name, tensors in weights.items()})
+
+    def early(self) -> Path | None:
+        """The snapshot of the short average that was the first after a quarter of training."""
+        (length, *_), total = sorted(LENGTHS), self.recipe.samples or 0
+        for path in sorted((self.folder / "ema").glob(f"{length:.3f}-*.safetensors")):
+            if (seen := path.stem.split("-")[1]).isdecimal() and total // 4 <= int(seen) <= self.seen:
+                return path
+        return None
 
     def describe(self) -> None:
         """Writes the card, which shows the newest preview."""
@@ -150,16 +177,14 @@ class Session:
                 if found
                 else "no checkpoint was saved yet: starting from the beginning"
             )
-            for path in (self.folder / "ema").glob("*.safetensors"):
-                if int(path.stem.split("-")[1]) > (found.seen if found else 0):
+            for path in (self.folder / "ema").glob("*-*.safetensors"):
+                after = path.stem.split("-")[1]
+                if after.isdecimal() and int(after) > (found.seen if found else 0):
                     path.unlink()
         if found is None:
+            self.begin()
             return
-        fill(bare(self.backbone), found.tensors["raw"], str(self.folder))
-        checkpoints.into_optimizer(self.inner_optimizer, found.tensors["optimizer"], found.state["groups"])
-        for length, average in self.kept.items():
-            average.tensors = found.tensors[f"average-{length:.3f}"]
-        self.count, self.seen, self.guard.score = found.state["count"], found.seen, found.state.get("guard", 0.0)
+        self.put_back(found)
         if not main:
             return
         self.publish()
@@ -167,17 +192,35 @@ class Session:
             self.preview()
         self.describe()
 
+    def put_back(self, found: Checkpoint) -> None:
+        """Takes everything over from a checkpoint. Raises ReverieError where it is that of another run."""
+        names = {f"average-{length:.3f}": average for length, average in self.kept.items()}
+        lacking = {"raw", "optimizer", *names} - found.tensors.keys()
+        count, score = found.state.get("count"), found.state.get("guard", 0.0)
+        if lacking or type(count) is not int or count < 0 or type(score) not in (int, float):
+            raise ReverieError(f"the checkpoint at {found.seen:,} samples in {self.folder} is not of this recipe: "
+                               f"it lacks {', '.join(sorted(lacking)) or 'its counters'}")  # fmt: skip
+        source = f"the checkpoint at {found.seen:,} samples in {self.folder}"
+        fill(bare(self.backbone), found.tensors["raw"], source)
+        checkpoints.into_optimizer(self.inner_optimizer, found.tensors["optimizer"], found.state.get("groups", []))
+        for name, average in names.items():
+            own = {key: tuple(tensor.shape) for key, tensor in average.tensors.items()}
+            given = {key: tuple(tensor.shape) for key, tensor in found.tensors[name].items()}
+            must_fit(given, own, f"{source}, {name}", "the network of recipe.json")
+            average.tensors = found.tensors[name]
+        self.count, self.seen, self.guard.score = count, found.seen, score
+
     def preview(self) -> None:
         """Grids of samples at fixed seeds, from the raw and the averaged weights; training goes on where there are none."""
         with self.unwrapped():
-            shown, raw = Diffusion.build(self.system.describe()), self.system.network.state_dict()
+            shown, raw = type(self.system).build(self.system.describe()), self.system.network.state_dict()
         for name, tensors in (("raw", raw), ("ema", {**raw, **self.kept[self.recipe.average].tensors})):
             path = self.folder / "samples" / f"{self.seen:08d}-{name}.png"
             if path.exists():
                 continue
             fill(shown.network, {key: value.cpu() for key, value in tensors.items()}, name)
             try:
-                samples = shown.generate(20, seed=self.recipe.seed, sample_steps=12, dtype=self.recipe.dtype)
+                samples = self.recipe.preview(shown, self.data)
             except (ReverieError, MemoryError, RuntimeError) as error:
                 if not isinstance(error, ReverieError) and not is_shortage(error):
                     raise

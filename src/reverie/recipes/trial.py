@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,14 @@ import torch
 from ..data.base import Dataset
 from ..errors import ReverieError
 from ..systems.diffusion import Diffusion
+from ..systems.kernels import check_compiles
 from ..training.averages import weights_of
+from ..training.estimate import estimated, free
 from ..training.loop import Objective, train
 from ..training.memory import OutOfMemory
+from ..training.optimizers import OPTIMIZERS, RATES
 from ..training.processes import bfloat16_is_fast
+from .feeding import batches
 from .networks import chosen_network
 from .screen import say
 
@@ -22,41 +27,99 @@ if TYPE_CHECKING:
     from .generation import Generation
 
 TRIAL_SECONDS = 6.0
+LONG, GAIN = 600.0, 1.03
+"""Seconds of training, and of speed as a factor, from where on compiled kernels are tried, and kept."""
+ROOM = 0.85
+"""Of the memory that is free, the share that an estimate may fill: it leaves out what libraries use within an operation."""
 LENGTHS = (0.05, 0.1)
 """Of the power averages whose snapshots allow any other to be reconstructed: Karras et al. 2024."""
 
 
-def settle(recipe: "Generation", data: Dataset, device: torch.device) -> tuple["Generation", dict[str, Any]]:
+def settle(
+    recipe: "Generation", data: Dataset, device: torch.device, processes: int = 1, again: bool = False
+) -> tuple["Generation", dict[str, Any]]:
     """The recipe with nothing left open, and what was chosen: the threads, and [samples seen, micro-batch] from where on
-    memory called for smaller ones.
+    memory called for smaller ones. `again`: it was done before, and how it was shared out then stays.
     """
     threads = torch.get_num_threads()
+    recipe = replace(recipe, learning_rate=recipe.learning_rate or RATES[recipe.optimizer])
+    share = recipe.batch // processes
+    recipe = recipe if again else roomy(recipe, data, device, share)
     speeds: dict[str, float] = {}
     if recipe.dtype is None or recipe.samples is None:
         dtypes = [recipe.dtype] if recipe.dtype else ["float32", *(["bfloat16"] if bfloat16_is_fast() else [])]
         for dtype in dtypes:
-            recipe, speeds[dtype] = fitting(replace(recipe, dtype=dtype), data, device)
+            recipe, speeds[dtype] = fitting(replace(recipe, dtype=dtype), data, device, share)
         recipe = replace(recipe, dtype=max(speeds, key=lambda dtype: speeds[dtype]))
+    speed = speeds.get(str(recipe.dtype), 0.0)
+    recipe, speed = compiling(recipe, data, device, share, speed)
     if recipe.samples is None:
         minutes = recipe.minutes or 5.0
-        amount = 0.94 * minutes * 60 * speeds[str(recipe.dtype)]  # the rest goes into previews and checkpoints
+        amount = 0.94 * minutes * 60 * speed  # the rest goes into previews and checkpoints
         recipe = replace(recipe, samples=int(amount))
     assert recipe.samples
     total = -(-recipe.samples // recipe.batch) * recipe.batch
     recipe = replace(recipe, samples=total, minutes=None)
     recipe = replace(
-        recipe, network=recipe.network or chosen_network(data.shape), warmup=min(recipe.warmup, total // 4)
-    )
+        recipe, network=recipe.network or chosen_network(data.shape), schedule=recipe.schedule or "cosine",
+        parameterization=recipe.parameterization or "karras", warmup=min(recipe.warmup, total // 4),
+    )  # fmt: skip
     return recipe, {"threads": threads, "smaller": []}
 
 
-def fitting(recipe: "Generation", data: Dataset, device: torch.device) -> tuple["Generation", float]:
+def roomy(recipe: "Generation", data: Dataset, device: torch.device, share: int) -> "Generation":
+    """The recipe with a micro-batch that fits in what memory is free by an estimate, which is said; as it was, where none can
+    be made. `share` is what a process has of the batch.
+    """
+    dtype = recipe.dtype or ("bfloat16" if bfloat16_is_fast() else "float32")
+    likely = replace(recipe, dtype=dtype, compile="off", workers=0)  # whose tensors can be seen
+    try:
+        objective, feed = fresh_training(likely, data, device)
+        counted = estimated(*objective, lambda n: next(feed(n, n)), len({*LENGTHS, recipe.average}))
+    except OutOfMemory:  # the trial, or training, says what can be done
+        return recipe
+    room, micro = free(device), recipe.micro_batch or share
+    if recipe.micro_batch is None:
+        while counted(micro) > ROOM * room and smaller(micro, share):
+            micro = smaller(micro, share)
+    say(f"memory: about {shown(counted(micro))} with {micro} samples at a time, of {shown(room)} free"
+        + ("" if counted(micro) <= ROOM * room else ": it may run out; --checkpointing takes less"))  # fmt: skip
+    return recipe if micro == (recipe.micro_batch or share) else replace(recipe, micro_batch=micro)
+
+
+def shown(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(1, size >> 20)} MiB"
+
+
+def compiling(recipe: "Generation", data: Dataset, device: torch.device, share: int,
+              speed: float) -> tuple["Generation", float]:  # fmt: skip
+    """The recipe with compiled kernels or without, and its speed. Raises ReverieError where they are asked for and cannot be.
+
+    Auto tries them where training at the speed so far takes LONG seconds, and keeps them for a gain above rounding's worth.
+    """
+    seconds = recipe.samples / speed if recipe.samples and speed else 60 * (recipe.minutes or 5.0) if speed else 0.0
+    off, automatic = replace(recipe, compile="off"), recipe.compile == "auto"
+    if recipe.compile == "off" or (automatic and seconds < LONG):
+        return off, speed
+    try:
+        check_compiles(recipe.system(data).network, device)
+    except ReverieError:
+        if automatic:
+            return off, speed
+        raise
+    on, gained = replace(recipe, compile="on"), 0.0
+    if speed:
+        on, gained = fitting(on, data, device, share)
+    return (off, speed) if automatic and gained < GAIN * speed else (on, gained)
+
+
+def fitting(recipe: "Generation", data: Dataset, device: torch.device, share: int) -> tuple["Generation", float]:
     """The recipe with a micro-batch that fits in memory, and its speed. Raises ReverieError where none fits."""
     while True:
         try:
             return recipe, speed_of(recipe, data, device)
         except OutOfMemory as error:
-            micro = smaller(recipe.micro_batch or recipe.batch, recipe.batch)
+            micro = smaller(recipe.micro_batch or recipe.batch, share)
             if not micro:
                 raise ReverieError(f"{error}, and there is nothing smaller: choose a smaller --network") from None
             recipe = replace(recipe, micro_batch=micro)
@@ -70,25 +133,36 @@ def smaller(micro: int, share: int) -> int:
 
 def speed_of(recipe: "Generation", data: Dataset, device: torch.device) -> float:
     """Samples a second of a few updates of one process, on weights that are then thrown away."""
-    from .generation import batches
-
-    system = recipe.system(data)
-    loss = recipe.loss(system).to(device)
-    optimizer = optimizer_of(recipe, loss)
+    objective, feed = fresh_training(recipe, data, device)
     micro = recipe.micro_batch or recipe.batch
-    fed = batches(data, system.codec, system.conditioner, seed=recipe.seed, seen=0, total=10**9, batch=recipe.batch,
-                  micro_batch=micro, device=device)  # fmt: skip
-    times, started = [], time.monotonic()
-    for _ in train([Objective(loss, optimizer)], fed, accumulate=recipe.batch // micro):
+    times: list[float] = []  # from the end of the first update, which makes memory and kernels ready
+    for _ in train([objective], feed(recipe.batch, micro), accumulate=recipe.batch // micro):
         times.append(time.monotonic())
-        if len(times) > 2 and times[-1] - started > TRIAL_SECONDS:
+        if len(times) > 2 and times[-1] - times[0] > TRIAL_SECONDS:
             break
     return (len(times) - 1) * recipe.batch / (times[-1] - times[0])
 
 
+def fresh_training(
+    recipe: "Generation", data: Dataset, device: torch.device
+) -> tuple[Objective, Callable[[int, int], Iterator[Mapping[str, Any]]]]:
+    """What is trained, on weights that are nobody's, and its batches by (batch, micro-batch), without an end."""
+    system = recipe.system(data)
+    system.network.compiled = recipe.compile == "on"
+    loss = recipe.loss(system).to(device)
+
+    def feed(batch: int, micro_batch: int) -> Iterator[Mapping[str, Any]]:
+        return batches(data, system.codec, system.conditioner, seed=recipe.seed, seen=0, total=10**9, batch=batch,
+                       micro_batch=micro_batch, device=device, workers=recipe.workers,
+                       augmentation=recipe.augmentation(data))  # fmt: skip
+
+    return Objective(loss, optimizer_of(recipe, loss)), feed
+
+
 def optimizer_of(recipe: "Generation", loss: torch.nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(loss.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99),
-                             weight_decay=recipe.weight_decay, fused=True)  # fmt: skip
+    dtype = getattr(torch, recipe.dtype or "float32")
+    assert recipe.learning_rate
+    return OPTIMIZERS[recipe.optimizer](loss, recipe.learning_rate, recipe.weight_decay, dtype)
 
 
 def fresh(out: Path | None, name: str) -> Path:

@@ -31,6 +31,10 @@ class Euler(Sampler):
     def stochastic(self):
         return self.churn > 0
 
+    @property
+    def weak(self):
+        return self.churn > 0
+
     def step(self, denoiser, x_t, t, s, memory, noise):
         top = t if memory is None else memory
         x_t, t = churned(denoiser.schedule, x_t, t, s, top, self.churn, self.interval, noise)

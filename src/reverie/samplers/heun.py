@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..core.schedules import onto
-from .base import Sampler
+from .base import Cost, Sampler
 from .churn import EVERYWHERE, churned
 
 
@@ -31,6 +31,14 @@ class Heun(Sampler):
     @property
     def stochastic(self):
         return self.churn > 0
+
+    @property
+    def weak(self):
+        return self.churn > 0
+
+    @property
+    def evaluations(self):
+        return Cost(2, to_data=1)
 
     def step(self, denoiser, x_t, t, s, memory, noise):
         top = t if memory is None else memory

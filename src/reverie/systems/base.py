@@ -4,18 +4,23 @@ import abc
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from .. import discover
 from ..errors import ReverieError
-from ..files import fill, load_tensors, read_json, save_tensors, sha256, write_json
+from ..files import fill, load_tensors, must_fit, save_tensors, sha256, write_json
+from ..headers import header
+from ..reading import contained, read_object
 
 FORMAT = 1
 """Of model.json."""
 WEIGHTS = ("ema", "raw")
+MODELS = Path(__file__).parent.parent / "models"
+"""Those that ship with the package, whose files the installer may have made links."""
 
 
 @dataclass
@@ -43,6 +48,8 @@ class System(abc.ABC):
     """The length of a reconstructed average, as a share of training."""
     about: dict[str, Any]
     """What it was trained on and how, as plain data: name, data, licence, seen."""
+    verbs: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    """What else can be done with a system, as system.NAME(...): a package below hands it up, none is known here."""
 
     @property
     @abc.abstractmethod
@@ -62,11 +69,30 @@ class System(abc.ABC):
     def build(cls, description: Mapping[str, Any]) -> "System":
         """A system with fresh weights. Raises ReverieError where the description is not one of ours."""
 
+    @classmethod
+    @abc.abstractmethod
+    def shapes(cls, description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """The tensors of the `network` that `build` would make, by name; allocates none. Raises ReverieError likewise."""
+
+    if not TYPE_CHECKING:  # a checker would take any name
+
+        def __getattr__(self, name):
+            if not name.startswith("_") and name in System.verbs:
+                return partial(System.verbs[name], self)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def attach(self, folder: Path) -> None:  # noqa: B027
+        """Told where its run is, whose parts it may have beside its weights."""
+
+    def store(self, folder: Path) -> None:  # noqa: B027
+        """Writes its parts beside its weights into a run."""
+
     def save(self, folder: Path, **weights: Mapping[str, Tensor]) -> None:
         """Writes model.json and weights/NAME.safetensors, `ema` and `raw` say; without any, the network's own as ema."""
         folder = Path(folder)
         for name, tensors in (weights or {"ema": self.network.state_dict()}).items():
             save_tensors(folder / "weights" / f"{name}.safetensors", tensors)
+        self.store(folder)
         write_json(folder / "model.json", {"format": FORMAT, "system": type(self).__name__, **self.describe()})
 
 
@@ -83,10 +109,12 @@ def open_run(folder: Path, weights: str = "ema", average: float | None = None) -
     """`load` for a folder alone."""
     from .. import systems
 
+    if folder.parent != MODELS:
+        contained(folder)
     if not (folder / "model.json").is_file():
         raise ReverieError(f"{folder} is not a run: it holds no model.json. `reverie train DATA --out RUN` makes one.")
-    description = read_json(folder / "model.json", limit=4 * 2**20)
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+    description = read_object(folder / "model.json")
+    if description.get("format") != FORMAT:
         raise ReverieError(f"{folder / 'model.json'} is not of format {FORMAT}: another version of reverie wrote it")
     name = description.pop("system", None)
     description.pop("format")
@@ -95,18 +123,20 @@ def open_run(folder: Path, weights: str = "ema", average: float | None = None) -
     if average is None and not path.is_file():
         known = ", ".join(sorted(one.stem for one in (folder / "weights").glob("*.safetensors"))) or "none"
         raise ReverieError(f"{folder} has no weights called {weights!r}; it has: {known}")
+    shapes = cls.shapes(description)
+    if average is None:
+        must_fit({key: one.shape for key, one in header(path).items()}, shapes, str(path), "the network of model.json")
     system = cls.build(description)
+    system.attach(folder)
     if average is not None:
         from ..training.averages import reconstruct
 
-        tensors = reconstruct(folder / "ema", average)
+        fill(system.network, reconstruct(folder / "ema", average, shapes=shapes), str(folder / "ema"))
         system.about["weights"] = f"average of length {average:g}"
-        system.weights_hash, system.average = hash_of(folder, weights, average), average
     else:
-        tensors = load_tensors(path)
+        fill(system.network, load_tensors(path), str(path))
         system.about["weights"] = weights
-        system.weights_hash = hash_of(folder, weights)
-    fill(system.network, tensors, str(path))
+    system.weights_hash, system.average = hash_of(folder, weights, average), average
     return system
 
 
@@ -123,8 +153,7 @@ def shipped(name: str) -> Path:
     """The folder of a model that ships with the package."""
     from ..errors import unknown
 
-    root = Path(__file__).parent.parent / "models"
-    known = {path.name: path for path in sorted(root.glob("*")) if (path / "model.json").is_file()}
+    known = {path.name: path for path in sorted(MODELS.glob("*")) if (path / "model.json").is_file()}
     if Path(name).name != name or "/" in name:
         raise ReverieError(f"{name} is not a run: there is no such folder")
     if name not in known:
@@ -135,4 +164,4 @@ def shipped(name: str) -> Path:
 
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many denoiser steps are done."""
+"""Told how many of how many steps are done, those of each sample counted."""

@@ -1,7 +1,11 @@
 """The system of one denoiser: data, codec, denoiser, sampler, codec, data."""
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,28 +19,44 @@ from ..core.denoisers import Cast, Denoiser, Preconditioned
 from ..core.grids import Grid
 from ..core.noise import Seeded
 from ..core.parameterizations import NoiseInput, Parameterization
+from ..core.reuse import Reusing
 from ..core.schedules import Schedule
-from ..discover import construct, describe, lookup
-from ..errors import ReverieError, unknown
-from ..guidance.extrapolation import Extrapolated
+from ..discover import Plan, construct, describe, lookup
+from ..errors import ReverieError, ReverieWarning, unknown
+from ..guidance.base import Guidance
 from ..modalities.base import Modality
 from ..nn.base import Backbone
 from ..samplers.base import Sampler
 from ..samplers.dpmpp_2m import DPMpp2M
-from .base import Progress, Samples, System
+from ..training.memory import OutOfMemory, shortage
+from .base import Progress, Samples, System, open_run
+from .bounds import MOST_STEPS, check_about, check_grid, check_shape, check_together, modest
+from .guiding import Asked, check_weak, guide, leads_away, needs_null, planned, settled
+from .kernels import check_compiles, kernels
 
 MOST_PARAMETERS = 20_000_000_000
 DTYPES = ("float32", "bfloat16", "float16")
+ALWAYS = ("sampler", "grid", "scale", "dtype")
+"""Of the defaults, those that every model.json states."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """How a system samples unless told otherwise; `scale` is that of guidance, 1 for none."""
+    """How a system samples unless told otherwise; `scale` is that of guidance, 1 for none.
+
+    `guidance` are methods around every guess, whatever else is asked for: the clamping that a checkpoint was made for.
+    `weak` names weights of the run that are less trained: a model that knows no conditions is guided away from what they
+    guess, where the scale is not 1 (autoguidance). `start` is the standard deviation of what sampling starts from, None
+    for that of the noise at the first time: tools of tables start from unit noise at levels that are not all noise.
+    """
 
     sampler: Sampler = DPMpp2M()
     grid: Grid = grids.LogSNR(25)
     scale: float = 1.0
     dtype: str = "float32"
+    guidance: tuple[Plan[Guidance], ...] = ()
+    start: float | None = None
+    weak: str = ""
 
 
 class Diffusion(System):
@@ -56,6 +76,11 @@ class Diffusion(System):
         return self.denoiser.backbone
 
     @property
+    def raw_shape(self) -> tuple[int, ...]:
+        """(C, *axes) of the samples that it makes; `shape` is that of what its network sees."""
+        return self.codec.raw_shape(self.shape)
+
+    @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
@@ -71,8 +96,29 @@ class Diffusion(System):
             "noise_input": describe(self.denoiser.noise_input),
             "codec": describe(self.codec),
             "conditioner": describe(self.conditioner),
-            "defaults": {f.name: describe(getattr(self.defaults, f.name)) for f in fields(Defaults)},
+            "defaults": {
+                f.name: describe(value)
+                for f in fields(Defaults)
+                if (value := getattr(self.defaults, f.name)) != f.default or f.name in ALWAYS
+            },
         }
+
+    _run: Path | None = None
+    _early: "Diffusion | None" = None
+
+    def attach(self, folder):
+        self._run = Path(folder)
+        self.codec.attach(folder)
+        self.conditioner.attach(folder)
+
+    def store(self, folder):
+        self.codec.store(folder)
+        self.conditioner.store(folder)
+
+    @classmethod
+    def beside(cls, shape: Sequence[int]) -> dict[str, int]:
+        """What the network must be built with, beside what the conditioner needs, for samples of that shape."""
+        return {}
 
     @classmethod
     def build(cls, description):
@@ -85,46 +131,58 @@ class Diffusion(System):
         for key in known:
             if key not in parts:
                 raise ReverieError(f"model.json lacks {key!r}")
-        shape, about = parts["shape"], parts["about"]
-        if (
-            not isinstance(shape, list)
-            or not 2 <= len(shape) <= 4
-            or not all(type(n) is int and 0 < n < 2**16 for n in shape)
-        ):
-            raise ReverieError(f"model.json: shape must be [channels, sizes...], not {str(shape)[:80]}")
-        if not isinstance(about, dict):
-            raise ReverieError("model.json: about must be an object")
+        check_shape(parts["shape"])
+        check_about(parts["about"])
+        schedule: Schedule = construct("schedule", schedules, Schedule, parts["schedule"])
+        told: NoiseInput = construct("noise input", parameterizations, NoiseInput, parts["noise_input"])
+        codec: Codec = construct("codec", codecs, Codec, parts["codec"])
+        conditioner: Conditioner = construct("conditioner", conditioning, Conditioner, parts["conditioner"])
+        defaults = read_defaults(parts["defaults"])
+        for what, part in (("schedule", schedule), ("noise input", told), ("sampler", defaults.sampler),
+                           ("grid", defaults.grid)):  # fmt: skip
+            modest(f"model.json: its {what}", part)
+        check_together(sketched(parts["backbone"]), codec, conditioner, parts["shape"], cls.beside(parts["shape"]))
+        check_grid(defaults.grid, schedule)
         try:
             return cls(
                 build_backbone(parts["backbone"]),
-                construct("schedule", schedules, Schedule, parts["schedule"]),
+                schedule,
                 construct("parameterization", parameterizations, Parameterization, parts["parameterization"]),
-                construct("noise input", parameterizations, NoiseInput, parts["noise_input"]),
-                construct("codec", codecs, Codec, parts["codec"]),
-                construct("conditioner", conditioning, Conditioner, parts["conditioner"]),
+                told,
+                codec,
+                conditioner,
                 construct("modality", modalities, Modality, parts["modality"]),
-                shape,
-                read_defaults(parts["defaults"]),
-                about,
+                parts["shape"],
+                defaults,
+                parts["about"],
             )
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             raise ReverieError(f"model.json describes no model: {error}") from None
+
+    @classmethod
+    def shapes(cls, description):
+        return {name: tuple(one.shape) for name, one in sketched(description.get("backbone")).state_dict().items()}
 
     def generate(
         self, n: int = 16, *, seed: int = 0, index: Sequence[int] | None = None, condition: Any = ...,
         values: Mapping[str, Tensor] | None = None, scale: float | None = None, sampler: Sampler | None = None,
         grid: Grid | None = None, sample_steps: int | None = None, batch: int = 64, dtype: str | None = None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, guidance: Asked = None, weak: "Diffusion | None" = None, reuse: int = 1,
+        compiled: bool = False,
     ) -> Samples:  # fmt: skip
         """Samples of the conditions asked for: one for all, a list in turn, None for none; left out, every class in turn.
 
-        `values` (n rows each) are conditions that a data set holds. Sample i draws from the stream (seed, index i), so
+        `values` (n rows each) are conditions that a data set holds. `guidance` is named as `reverie guidance` lists it,
+        `apg(scale=3)`, or several methods, each around the one before; `scale` alone is classifier-free guidance. They
+        lead away from the guess of no condition, or from that of a `weak` model under the same one: autoguidance. With
+        `reuse` = K above 1 the inside of the network is computed at every K-th evaluation (`core.reuse`); `compiled` asks
+        for kernels made for this machine, the same but for rounding. Sample i draws from the stream (seed, index i), so
         batch and company change only rounding. Raises ReverieError for a condition that is unknown, guidance that the
         model cannot give, and samples that are not finite.
         """
         parts = list(self.batches(n, seed=seed, index=index, condition=condition, values=values, scale=scale,
                                   sampler=sampler, grid=grid, sample_steps=sample_steps, batch=batch, dtype=dtype,
-                                  progress=progress))  # fmt: skip
+                                  progress=progress, guidance=guidance, weak=weak, reuse=reuse, compiled=compiled))  # fmt: skip
         return Samples(
             torch.cat([part.raw for part in parts]),
             {key: torch.cat([part.values[key] for part in parts]) for key in parts[0].values},
@@ -136,38 +194,74 @@ class Diffusion(System):
         self, n: int = 16, *, seed: int = 0, index: Sequence[int] | None = None, condition: Any = ...,
         values: Mapping[str, Tensor] | None = None, scale: float | None = None, sampler: Sampler | None = None,
         grid: Grid | None = None, sample_steps: int | None = None, batch: int = 64, dtype: str | None = None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, guidance: Asked = None, weak: "Diffusion | None" = None, reuse: int = 1,
+        compiled: bool = False,
     ) -> Iterator[Samples]:  # fmt: skip
-        """The samples of `generate`, a batch at a time: memory is that of a batch, however many there are."""
+        """The samples of `generate`, a batch at a time: memory is that of a batch, however many there are.
+
+        Where it runs out, the batch is made again in halves, with a warning, and so are those after it: sample i draws from
+        its own stream, so it is the same. Raises OutOfMemory where even one sample does not fit.
+        """
         rows = list(range(n)) if index is None else list(index)
         if not rows or min(rows) < 0 or batch < 1:
             raise ReverieError("ask for one sample or more, of index 0 or more, in batches of one or more")
         chosen = self.values(rows, condition) if values is None else dict(values)
-        grid, scale, dtype = self.grid(grid, sample_steps), self.scale(scale), dtype or self.defaults.dtype
+        grid, dtype = self.grid(grid, sample_steps), dtype or self.defaults.dtype
+        plans, scale = settled(guidance, scale, self.defaults.scale)
+        weak = weak or self.early(plans, scale)
+        if needs_null(plans, scale, weak):
+            self.needs_null()
+        if weak is not None:
+            check_weak(self, weak)
         sampler = sampler or self.defaults.sampler
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         times = grid(self.denoiser.schedule)
-        steps, done = (len(times) - 1) * -(-len(rows) // batch), 0
+        first = 0
         info = {"seed": seed, "sampler": describe(sampler), "grid": describe(grid), "scale": scale, "dtype": dtype}
-        for first in range(0, len(rows), batch):
+        info |= {"guidance": [describe(one) for one in plans]} if plans else {}
+        info |= {"weak": {"sha256": weak.weights_hash}} if weak is not None else {}
+        info |= {"reuse": reuse} if reuse != 1 else {}
+        info |= {"compiled": True} if compiled else {}
+        networks = [one.network for one in (self, weak) if one is not None]
+        if compiled:
+            check_compiles(self.network, self.device)
+        while first < len(rows):
             here = rows[first : first + batch]
             some = {key: value[first : first + batch] for key, value in chosen.items()}
-            noise = Seeded.at(seed, here)
-            like = torch.empty(len(here), *self.shape, device=self.device)
-            x = self.denoiser.schedule.start(noise.draw(like)) if times[0] == 1 else None
-            if x is None:
-                x = self.denoiser.schedule(times[0])[1].item() * noise.draw(like)
-            for state in sampler.trajectory(self.guided(some, len(here), scale, dtype), x, times, noise):
-                x, done = state.x_t, done + 1
-                if progress:
-                    progress(done, steps)
-            if not x.isfinite().all():
-                raise ReverieError(
-                    "the samples are not finite numbers, and none was kept: try another sampler, more steps, a smaller "
-                    "guidance scale, or float32"
-                )
-            yield Samples(self.codec.decode(x).cpu(), some, info, here)
+            try:
+                with shortage(f"on a batch of {len(here)}"), kernels(networks, compiled):
+                    told = partial(_share, progress, first, len(here), len(rows))
+                    denoiser = self.guided(some, len(here), scale, dtype, plans, weak, reuse)
+                    raw = self.walk(denoiser, sampler, times, Seeded.at(seed, here), told)
+            except OutOfMemory as error:
+                batch = _halved(len(here), error)
+                continue
+            yield Samples(raw, some, info, here)
+            first += len(here)
+
+    def walk(
+        self,
+        denoiser: Denoiser,
+        sampler: Sampler,
+        times: Tensor,
+        noise: Seeded,
+        told: Progress = lambda done, steps: None,
+    ) -> Tensor:
+        """Raw samples (B, C, *axes) at the end of a trajectory; what is on the way goes with this frame."""
+        unit = noise.draw(torch.empty(len(noise.place), *self.shape, device=self.device))
+        x = self.start(unit, times[0])
+        for done, state in enumerate(sampler.trajectory(denoiser, x, times, noise), 1):
+            x = state.x_t
+            told(done, len(times) - 1)
+        return self.codec.decode(_finite(x)).cpu()
+
+    def start(self, unit: Tensor, t: Tensor) -> Tensor:
+        """What a trajectory that begins at t begins with."""
+        if self.defaults.start is not None:
+            return self.defaults.start * unit
+        schedule = self.denoiser.schedule
+        return schedule.start(unit) if t == 1 else schedule(t)[1].item() * unit
 
     def values(self, rows: Sequence[int], condition: Any) -> dict[str, Tensor]:
         """What is asked of each row: a list is taken in turn by index, so that sample i is the same alone."""
@@ -186,49 +280,108 @@ class Diffusion(System):
         grid = grid or self.defaults.grid
         if sample_steps is None:
             return grid
-        if sample_steps < 1:
-            raise ReverieError(f"sample steps must be 1 or more, not {sample_steps}")
+        if not 1 <= sample_steps <= MOST_STEPS:
+            raise ReverieError(f"sample steps are 1 to {MOST_STEPS}, not {sample_steps}")
         return replace(grid, steps=sample_steps)  # type: ignore[type-var]
 
     def scale(self, scale: float | None) -> float:
         """The guidance scale; raises ReverieError where the model cannot be guided."""
         scale = self.defaults.scale if scale is None else scale
-        if scale != 1 and not self.conditioner.keys:
+        if scale != 1:
+            self.needs_null()
+        return scale
+
+    def early(self, plans: Sequence[Plan[Guidance]], scale: float) -> "Diffusion | None":
+        """This model less trained, where its defaults name such weights and such guidance leads away from them.
+
+        Raises ReverieError where the run that holds them is not known.
+        """
+        if not self.defaults.weak or self.conditioner.keys or not leads_away(plans, scale):
+            return None
+        if self._early is None:
+            if self._run is None:
+                raise ReverieError(
+                    "the weights that guide this model lie in its run: load it from there, or say scale 1"
+                )
+            found = open_run(self._run, self.defaults.weak)
+            assert isinstance(found, Diffusion)
+            self._early = found
+        self._early.network.to(self.device)
+        return self._early
+
+    def needs_null(self) -> None:
+        """Raises ReverieError where the model does not know what it is to have no condition."""
+        if not self.conditioner.keys:
             raise ReverieError(
                 "this model knows no conditions, so there is nothing to guide it to: leave out the scale"
             )
-        if scale != 1 and not self.conditioner.has_null:
+        if not self.conditioner.has_null:
             raise ReverieError(
                 "guidance contrasts a condition with none, and this model was trained without condition dropout, so it "
                 "never saw none: leave out the scale, or train with --dropout 0.1"
             )
-        return scale
 
-    def guided(self, values: Mapping[str, Tensor], n: int, scale: float, dtype: str) -> Denoiser:
-        """The denoiser of these conditions, extrapolated from none by the scale."""
-        denoiser = Cast(self.denoiser, getattr(torch, dtype))
-        if not self.conditioner.keys:
-            return denoiser
-        strong = {key: value.to(self.device) for key, value in self.conditioner(dict(values)).items()}
-        if scale == 1:
-            return denoiser.given(**strong)
-        weak = {key: value.to(self.device) for key, value in self.conditioner.null(n).items()}
-        return Extrapolated(denoiser.given(**strong), denoiser.given(**weak), scale)
+    def guided(
+        self, values: Mapping[str, Tensor], n: int, scale: float, dtype: str, plans: Sequence[Plan[Guidance]] = (),
+        weak: "Diffusion | None" = None, reuse: int = 1,
+    ) -> Denoiser:  # fmt: skip
+        """The denoiser of these conditions, extrapolated from none by the scale, or guided by the methods planned."""
+        other = None if weak is None else weak.guided(values, n, 1.0, dtype, reuse=reuse)
+        denoiser: Denoiser = Cast(self.denoiser, getattr(torch, dtype))
+        if reuse != 1:
+            try:
+                denoiser = Reusing(denoiser, reuse)
+            except ValueError as error:
+                raise ReverieError(str(error)) from None
+        return guide(self, denoiser, (*plans, *self.defaults.guidance), scale, values, n, other)
+
+
+def _share(progress: Progress | None, first: int, here: int, total: int, done: int, steps: int) -> None:
+    """Tells what a batch of so many samples has done of the whole."""
+    if progress:
+        progress(first * steps + here * done, total * steps)
+
+
+def _finite(x: Tensor) -> Tensor:
+    """x itself. Raises ReverieError where it is not finite."""
+    if not x.isfinite().all():
+        raise ReverieError(
+            "the samples are not finite numbers, and none was kept: try another sampler, more steps, a smaller guidance "
+            "scale, or float32"
+        )
+    return x
+
+
+def _halved(batch: int, error: OutOfMemory) -> int:
+    """The next smaller batch, with a warning. Raises OutOfMemory where there is none."""
+    if batch == 1:
+        raise OutOfMemory(f"{error}, the smallest there is: free some, or choose bfloat16") from None
+    less = batch // 2
+    warnings.warn(f"{error}: going on with {less} at a time, which changes nothing but speed and rounding",
+                  ReverieWarning, stacklevel=3)  # fmt: skip
+    return less
 
 
 def build_backbone(data: Any) -> Backbone:
     """The network that {"name": ..., option: ...} describes, counted before it is allocated. Raises ReverieError."""
+    sketch = sketched(data)
+    return type(sketch)(**sketch.config)
+
+
+def sketched(data: Any) -> Backbone:
+    """The same network with shapes and no memory, of a size that is credible. Raises ReverieError."""
     if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
         raise ReverieError("model.json: backbone must be an object with a name")
     cls = lookup("backbone", nn, Backbone, data["name"])
     config = {key: value for key, value in data.items() if key != "name"}
     try:
-        size = cls.size(**config)
+        sketch = cls.sketch(**config)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ReverieError(f"backbone {cls.__name__} cannot be made: {error}") from None
+        raise ReverieError(f"backbone {cls.__name__} cannot be made: {str(error)[:200]}") from None
+    size = sum(p.numel() for p in sketch.parameters())
     if size > MOST_PARAMETERS:
         raise ReverieError(f"backbone {cls.__name__} would have {size:.3g} parameters: more than any of ours")
-    return cls(**config)
+    return sketch
 
 
 def read_defaults(data: Any) -> Defaults:
@@ -240,9 +393,21 @@ def read_defaults(data: Any) -> Defaults:
     scale, dtype = data.get("scale", 1.0), data.get("dtype", "float32")
     if type(scale) not in (int, float) or dtype not in DTYPES:
         raise ReverieError("model.json: defaults have a scale that is no number, or an unknown dtype")
+    start, around, weak = data.get("start"), planned(data.get("guidance")), data.get("weak", "")
+    if not isinstance(weak, str) or not re.fullmatch(r"\w{0,40}", weak):
+        raise ReverieError(f"model.json: its defaults name weights {str(weak)[:40]!r}, which is not a name")
+    if start is not None and not (type(start) in (int, float) and start > 0):
+        raise ReverieError(f"model.json: sampling starts from noise of a deviation above 0, not {str(start)[:40]}")
+    if any("strong" in one.parts for one in around):
+        raise ReverieError(
+            "model.json: the guidance that is always on goes around a guess, and sets nothing against it"
+        )
     return Defaults(
         construct("sampler", samplers, Sampler, data.get("sampler")),
         construct("grid", grids, Grid, data.get("grid")),
         float(scale),
         dtype,
+        around,
+        None if start is None else float(start),
+        weak,
     )

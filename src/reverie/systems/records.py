@@ -1,30 +1,36 @@
 """What made a sample, as plain data: enough to make it again, and nothing of this machine's user, paths or clock."""
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import __version__, samplers
+from ..conditioning.text import unpacked
 from ..core import grids
 from ..core.grids import Grid
-from ..discover import construct
+from ..discover import Plan, construct
 from ..errors import ReverieError
+from ..guidance.base import Guidance
+from ..nn.base import plain
 from ..samplers.base import Sampler
 from .base import WEIGHTS, Samples
+from .bounds import modest
 from .diffusion import DTYPES, Diffusion
+from .guiding import planned
 
 FORMAT = 1
 KEY = "reverie"
 """Of the text chunk of a PNG."""
 BESIDE = "samples.json"
 """The records of all samples in a folder: formats without a place for text have theirs here alone."""
-MOST_STEPS = 10_000
 MOST_ROWS = 2**21
 """Steps times samples of a batch that are done for a record of unknown origin."""
 
@@ -66,7 +72,7 @@ def records(system: Diffusion, model: str, part: Samples) -> list[dict[str, Any]
         label = condition.get("label")
         named = {"class": classes[label]} if classes and label is not None else {}
         found.append({**common, "index": index, "batch": {"size": len(part), "place": place}, "condition": condition,
-                      **named, "pixels": fingerprint(part.raw[place])})  # fmt: skip
+                      **named, "pixels": fingerprint(system.modality.stored(part.raw[place]))})  # fmt: skip
     return found
 
 
@@ -77,21 +83,28 @@ def asked(system: Diffusion, values: Mapping[str, Tensor], row: int) -> dict[str
         label = int(values["label"][row])
         found["label"] = label if label >= 0 else None
     if "scalars" in values:
-        names = [key for key in system.conditioner.keys if key != "label"]
+        names = [key for key in system.conditioner.keys if key not in ("label", "prompt")]
         numbers = values["scalars"][row].tolist()
         found |= {name: None if math.isnan(v) else v for name, v in zip(names, numbers, strict=True)}
+    if "prompt" in values:
+        (found["prompt"],) = unpacked(values["prompt"][row : row + 1])
     return found
 
 
 def description(system: Diffusion) -> str:
-    """sha256 of the part of model.json that samples depend on: all but what is told about it and the defaults."""
+    """sha256 of the part of model.json that samples depend on: all but what is told about it and the defaults.
+
+    Options of the network that have their default are left out: one that is added later makes no model another.
+    """
     parts = {key: value for key, value in system.describe().items() if key not in ("about", "defaults")}
+    usual = {key: plain(p.default) for key, p in inspect.signature(type(system.network)).parameters.items()}
+    parts["backbone"] = {key: value for key, value in parts["backbone"].items() if value != usual.get(key, ...)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint(sample: Tensor) -> str:
-    """sha256 of the type, shape and entries of one sample (C, *axes)."""
-    head = repr((str(sample.dtype), tuple(sample.shape))).encode()
+    """sha256 of the type, shape and entries of one sample (C, *axes); a first axis of one is not told from none."""
+    head = repr((str(sample.dtype), *dropwhile(lambda n: n == 1, sample.shape))).encode()
     return hashlib.sha256(head + sample.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
@@ -119,12 +132,20 @@ class Record:
     scale: float
     dtype: str
     pixels: str
+    guidance: tuple[Plan[Guidance], ...] = ()
+    weak: str | None = None
+    """sha256 of another model's weights that it was guided away from."""
+    reuse: int = 1
+    compiled: bool = False
 
     @classmethod
     def read(cls, data: Any) -> "Record":
         """The record in plain data that may be hostile. Raises ReverieError, naming the part that cannot be."""
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise ReverieError(f"this is not a record of format {FORMAT}: something else, or another version, wrote it")
+        if data.get("made") == "edit":
+            raise ReverieError("this is an edit of a picture, which the record does not hold: the same `reverie edit` on it "
+                               "makes the same bytes")  # fmt: skip
         if data.get("made") != "sample":
             raise ReverieError("this shows several samples: replay one of them, or the samples.json beside it")
         weights, batch, versions = (_object(data, key) for key in ("weights", "batch", "versions"))
@@ -136,22 +157,31 @@ class Record:
             raise ReverieError(f"the record names dtype {dtype!r}; known are {', '.join(DTYPES)}")
         size = _whole(batch, "size", 1, 4096)
         condition = _object(data, "condition")
-        if not all(isinstance(k, str) and isinstance(v, (int, float, type(None))) for k, v in condition.items()):
-            raise ReverieError("the record's condition must be numbers by name")
-        for key in ("sampler", "grid"):
-            whole = [max(abs(n), 1) for n in _wholes(data.get(key))]
-            if max(whole, default=1) > 10**5 or math.prod(whole) > 10**7:
-                raise ReverieError(f"the record's {key} asks for more steps than any sample needs: it is not replayed")
+        if not all(isinstance(k, str) and isinstance(v, (int, float, type(None)) if k != "prompt" else str)
+                   for k, v in condition.items()):  # fmt: skip
+            raise ReverieError("the record's condition must be numbers by name, and a prompt of text")
+        sampler: Sampler = construct("sampler", samplers, Sampler, data.get("sampler"))
+        grid: Grid = construct("grid", grids, Grid, data.get("grid"))
+        modest("the record's sampler", sampler)
+        modest("the record's grid", grid)
         return cls(
             model=_text(data, "model"), description=_text(data, "description"), weights=name,
             length=_number(weights, "length") if name == "average" else None, sha256=_text(weights, "sha256"),
             versions={key: _text(versions, key) for key in ("reverie", "torch")}, device=_text(data, "device"),
             threads=_whole(data, "threads", 1, 4096), seed=_whole(data, "seed", -(2**63), 2**63 - 1),
             index=_whole(data, "index", 0, 2**53), size=size, place=_whole(batch, "place", 0, size - 1),
-            condition=dict(condition), sampler=construct("sampler", samplers, Sampler, data.get("sampler")),
-            grid=construct("grid", grids, Grid, data.get("grid")), scale=_number(data, "scale"), dtype=dtype,
-            pixels=_text(data, "pixels"),
+            condition=dict(condition), sampler=sampler, grid=grid, scale=_number(data, "scale"), dtype=dtype,
+            pixels=_text(data, "pixels"), guidance=_methods(data),
+            weak=_text(_object(data, "weak"), "sha256") if "weak" in data else None,
+            reuse=_whole(data, "reuse", 1, 4096) if "reuse" in data else 1,
+            compiled=data.get("compiled", False) is True,
         )  # fmt: skip
+
+
+def _methods(data: Mapping[str, Any]) -> tuple[Plan[Guidance], ...]:
+    if not isinstance(value := data.get("guidance", []), list) or not all(isinstance(one, Mapping) for one in value):
+        raise ReverieError(f"the record's guidance must be a list of methods, not {str(value)[:40]!r}")
+    return planned(value)
 
 
 def _object(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -176,12 +206,3 @@ def _number(data: Mapping[str, Any], key: str) -> float:
     if type(value := data.get(key)) not in (int, float):
         raise ReverieError(f"the record's {key} must be a number, not {str(value)[:40]!r}")
     return float(value)  # type: ignore[arg-type]
-
-
-def _wholes(data: Any) -> list[int]:
-    """All whole numbers in plain data."""
-    if isinstance(data, Mapping):
-        return [n for value in data.values() for n in _wholes(value)]
-    if isinstance(data, list):
-        return [n for value in data for n in _wholes(value)]
-    return [data] if type(data) is int else []

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from .. import discover, modalities
-from ..data.check import printable
-from ..errors import ReverieError
+from ..errors import ReverieError, printable
 from ..files import JSON_LIMIT, parse_json, read_json
 from ..modalities.base import Modality
 from .base import hash_of, open_run, shipped
+from .bounds import MOST_STEPS
 from .diffusion import Diffusion
-from .records import BESIDE, KEY, MOST_ROWS, MOST_STEPS, Record, description, fingerprint, records, surroundings
+from .records import BESIDE, KEY, MOST_ROWS, Record, description, fingerprint, records, surroundings
 
 TEXT_LIMIT = 2**18
 
@@ -52,9 +52,9 @@ class Replayed:
 def written(path: Path) -> Modality:
     """The modality whose samples have this ending."""
     for cls in discover.discover(modalities, Modality).values():
-        if cls.written == path.suffix.lower():
+        if path.suffix.lower() in cls.written:
             return cls()
-    endings = ", ".join(sorted(cls.written for cls in discover.discover(modalities, Modality).values()))
+    endings = ", ".join(sorted(end for cls in discover.discover(modalities, Modality).values() for end in cls.written))
     raise ReverieError(f"{printable(path.name)} is no sample: those end in {endings}")
 
 
@@ -116,25 +116,39 @@ def opened(record: Record, folder: Path) -> Diffusion:
     return system
 
 
-def replay(sample: Tensor, record: Record, system: Diffusion, alone: bool = False) -> Replayed:
+def replay(
+    sample: Tensor, record: Record, system: Diffusion, alone: bool = False, weak: Diffusion | None = None
+) -> Replayed:
     """Makes the sample (C, *axes) of a record again, alone or in its place in a batch of the recorded size.
 
-    What stands beside it in the batch has no part in it, so its own copies do. Raises ReverieError where the record asks
+    What stands beside it in the batch has no part in it, so its own copies do. `weak` is the model that it was guided away
+    from, where there was one that is not a part of the system. Raises ReverieError where the record asks
     for more than is credible, or the system cannot do it.
     """
-    if tuple(sample.shape) != system.shape:
-        raise ReverieError(f"the file holds {_by(sample.shape)}, and the model makes {_by(system.shape)}")
+    made_of = system.raw_shape
+    if (1, *sample.shape) == made_of:
+        sample = sample[None]  # a volume in a TIFF is its layers
+    if tuple(sample.shape) != made_of:
+        raise ReverieError(f"the file holds {_by(sample.shape)}, and the model makes {_by(made_of)}")
+    if record.weak is not None and weak is None:
+        weak = system.early(record.guidance, record.scale)
+    if record.weak is not None and weak is None:
+        raise ReverieError(
+            f"this was guided away from another model, sha256 {record.weak[:16]}: say where with --weak RUN"
+        )
     size, place = (1, 0) if alone else (record.size, record.place)
     with threads(record.threads), doable():
         steps = len(record.grid(system.denoiser.schedule)) - 1
         if steps > MOST_STEPS or steps * size > MOST_ROWS:
             raise ReverieError(f"the record asks for {steps:,} steps of {size:,} samples, more than any of ours takes")
-        causes = differences(record, system)
+        causes = differences(record, system, weak)
         part = system.generate(
             index=[record.index] * size, seed=record.seed, condition=[record.condition] if record.condition else None,
             scale=record.scale, sampler=record.sampler, grid=record.grid, dtype=record.dtype, batch=size,
+            guidance=record.guidance, weak=weak if record.weak is not None else None, reuse=record.reuse,
+            compiled=record.compiled,
         )  # fmt: skip
-        made, anew = part.raw[place], records(system, record.model, part)[place]
+        made, anew = system.modality.stored(part.raw[place]), records(system, record.model, part)[place]
     if made.dtype != sample.dtype:
         raise ReverieError(f"the file holds {sample.dtype}, and the model makes {made.dtype}")
     gap = (made.double() - sample.double()).abs()
@@ -146,12 +160,14 @@ def replay(sample: Tensor, record: Record, system: Diffusion, alone: bool = Fals
     )  # fmt: skip
 
 
-def differences(record: Record, system: Diffusion) -> tuple[str, ...]:
+def differences(record: Record, system: Diffusion, weak: Diffusion | None = None) -> tuple[str, ...]:
     """What is other now than when the sample was made."""
     now, found = surroundings(system.device), []
     versions = now["versions"].items()
     if system.weights_hash != record.sha256:
         found.append(f"the weights are others: sha256 {system.weights_hash[:16]} now, {record.sha256[:16]} then")
+    if record.weak is not None and weak is not None and weak.weights_hash != record.weak:
+        found.append(f"the weak weights are others: sha256 {weak.weights_hash[:16]} now, {record.weak[:16]} then")
     if description(system) != record.description:
         found.append("model.json describes another model")
     found += [f"{what} is {v} now, {record.versions[what]} then" for what, v in versions if v != record.versions[what]]

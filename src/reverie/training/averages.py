@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ReverieError
-from ..files import load_tensors, save_tensors
+from ..files import Shapes, load_tensors, must_fit, save_tensors
+from ..headers import header
 
 
 class Rule(abc.ABC):
@@ -54,17 +55,18 @@ def exponent(std: float) -> float:
 
     std^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)),    a cubic in gamma
     """
-    if not 0 < std < 12**-0.5:
-        raise ReverieError(f"the length of an average is between 0 and 0.288 of the training, not {std}")
+    if not 1e-4 <= std < 12**-0.5:
+        raise ReverieError(f"the length of an average is between 0.0001 and 0.288 of the training, not {std}")
     roots = np.roots([1, 7, 16 - std**-2, 12 - std**-2])
     return float(roots.real.max())
 
 
 class Average:
-    """The average of a module's parameters, and its latest buffers, in float32."""
+    """The average of a module's parameters, and its latest buffers, in float32; what is frozen stays as it is."""
 
     def __init__(self, module: nn.Module, rule: Rule) -> None:
         self.rule = rule
+        self.frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
         self.tensors = {name: tensor.detach().clone().float() for name, tensor in weights_of(module).items()}
 
     @torch.no_grad()
@@ -72,7 +74,8 @@ class Average:
         """Takes in the weights reached at `after` samples; the last update was at `before`."""
         now = weights_of(module)
         kept = self.rule.keep(before, after)
-        torch._foreach_lerp_(list(self.tensors.values()), [now[name].float() for name in self.tensors], 1 - kept)
+        moving = [name for name in self.tensors if name not in self.frozen]
+        torch._foreach_lerp_([self.tensors[name] for name in moving], [now[name].float() for name in moving], 1 - kept)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -110,10 +113,11 @@ def snapshot(folder: Path, average: Average, seen: int) -> Path:
     return path
 
 
-def reconstruct(folder: Path, std: float, seen: int | None = None) -> dict[str, Tensor]:
+def reconstruct(folder: Path, std: float, seen: int | None = None, shapes: Shapes | None = None) -> dict[str, Tensor]:
     """The average of any length from the snapshots in a folder, as it would have been at `seen`, the last by default.
 
-    Raises ReverieError where there are no snapshots.
+    Raises ReverieError where there are no snapshots, or where one of them does not fit `shapes`, those of the others where
+    none are given.
     """
     found = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
@@ -125,6 +129,10 @@ def reconstruct(folder: Path, std: float, seen: int | None = None) -> dict[str, 
         )
     seen = max(at for _, at in found) if seen is None else seen
     found = {key: path for key, path in found.items() if key[1] <= seen}
+    for path in found.values():
+        here = {name: one.shape for name, one in header(path).items()}
+        shapes = shapes or here
+        must_fit(here, shapes, str(path), "the other averages")
     total: Mapping[str, Tensor] = {}
     for share, path in zip(mixture(list(found), std, seen), found.values(), strict=True):
         part = load_tensors(path)

@@ -4,10 +4,18 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from .. import files
+from ..errors import ReverieError
+from ..reading import parse_json, read_bytes
+
+LONGEST = 32 * 2**20
+"""Bytes of a log: some hundred reports take a hundred times less."""
 
 
 class Log:
@@ -18,8 +26,8 @@ class Log:
 
     def __init__(self, run: Path, seen: int = 0) -> None:
         path = Path(run) / "log.jsonl"
-        kept = [line for line in path.read_text().splitlines() if _seen(line) <= seen] if path.exists() else []
-        path.write_text("".join(line + "\n" for line in kept))
+        kept = [line for line, report in reports(path) if report.get("seen", inf) <= seen]
+        files.write_text(path, "".join(line + "\n" for line in kept))
         self.file = open(path, "a", buffering=1)  # noqa: SIM115
         self.board: Any = None
         try:
@@ -48,11 +56,17 @@ class Log:
         self.close()
 
 
-def _seen(line: str) -> float:
-    try:
-        return json.loads(line)["seen"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # cut short by a crash
+def reports(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Every line of a log that may be anybody's, and its figures by name: empty where the line is no report of finite
+    numbers, such as one cut short by a crash. Raises ReverieError where the file is larger than any log.
+    """
+    for line in read_bytes(path, LONGEST).decode(errors="replace").splitlines() if path.is_file() else ():
+        try:
+            report = parse_json(line, path.name)
+        except ReverieError:
+            report = None
+        sound = isinstance(report, dict) and all(type(value) in (int, float) for value in report.values())
+        yield line, report if sound else {}
 
 
 class Progress:

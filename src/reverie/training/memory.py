@@ -1,7 +1,9 @@
 """Running out of memory, told apart from other errors."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -11,6 +13,23 @@ SIGNS = (
     "can't allocate memory", "not enough memory", "out of memory", "could not create a memory object",
     "could not create a primitive", "std::bad_alloc", "Cannot allocate memory",
 )  # fmt: skip
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+"""Of glibc's malloc.h."""
+
+mallopt: Callable[[int, int], int] | None = None
+with suppress(OSError, AttributeError):  # another library, which manages otherwise
+    mallopt = ctypes.CDLL("libc.so.6").mallopt
+
+
+def keep_freed() -> None:
+    """What is freed stays with this process, for the next tensor: pages fresh from the system can cost more, above all in
+    virtual machines, than what is computed in them. With glibc alone, and only where no MALLOC_ variable says otherwise.
+    """
+    if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    for what, size in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
+        mallopt(what, size)
 
 
 class OutOfMemory(ReverieError):
@@ -35,4 +54,7 @@ def shortage(what: str) -> Iterator[None]:
         short = OutOfMemory(f"memory ran out {what}")
     else:
         return
-    raise short  # outside the handler, whose traceback would keep what fills the memory
+    try:
+        raise short  # outside the handler, whose traceback would keep what fills the memory
+    finally:
+        del short  # which this frame, and so its own traceback, would keep

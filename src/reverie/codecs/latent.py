@@ -1,0 +1,143 @@
+"""Pictures in the latents of an autoencoder."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ReverieError
+from ..files import fill, load_tensors, must_fit, save_tensors, write_json
+from ..headers import header
+from ..nn.autoencoder import Autoencoder
+from ..reading import read_object
+from .base import Codec
+from .pixels import Pixels
+
+FOLDER = "parts/codec"
+"""Of a run: config.json and model.safetensors of its autoencoder."""
+MOST = 2_000_000_000
+"""Parameters of an autoencoder."""
+
+
+@dataclass(frozen=True)
+class Latent(Codec):
+    """z = scale (mean - shift) of the mean of an autoencoder's latent, of `channels` channels at a `factor`-th of the size.
+
+    `scale` and `shift` make z of about zero mean and unit spread: one number, or one for each channel. The autoencoder is
+    a part of the run; `sha256` is its `identity`, and no other is used.
+    """
+
+    channels: int = 4
+    factor: int = 8
+    scale: tuple[float, ...] = (0.18215,)
+    shift: tuple[float, ...] = (0.0,)
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.channels <= 4096 or not 1 <= self.factor <= 1024 or not all(self.scale):
+            raise ValueError("a latent has 1 to 4096 channels, a factor of 1 to 1024, and scales that are not 0")
+        if any(len(one) not in (1, self.channels) for one in (self.scale, self.shift)):
+            raise ValueError(f"scale and shift are of one number, or of {self.channels}")
+
+    @classmethod
+    def variants(cls) -> "tuple[Latent, ...]":
+        """None: what it does depends on a network that is not here."""
+        return ()
+
+    @property
+    def std(self) -> float:
+        return 1.0
+
+    @property
+    def network(self) -> Autoencoder:
+        """The autoencoder. Raises ReverieError where there is none, or another."""
+        found: Autoencoder | None = getattr(self, "_network", None)
+        if found is None:
+            run: Path | None = getattr(self, "_run", None)
+            if run is None:
+                raise ReverieError("this codec has no autoencoder: load the run that it belongs to")
+            found = read_autoencoder(run / FOLDER, self.sha256)
+            self.use(found)
+        return found
+
+    def use(self, network: Autoencoder) -> "Latent":
+        """The same codec with a network in memory. Raises ReverieError where its latents are others."""
+        if (network.latent, network.factor) != (self.channels, self.factor):
+            raise ReverieError(f"an autoencoder of {network.latent} channels at a {network.factor}-th of the size is not that of "
+                               f"{self}")  # fmt: skip
+        object.__setattr__(self, "_network", network.eval().requires_grad_(False))
+        return self
+
+    def attach(self, folder: Path) -> None:
+        object.__setattr__(self, "_run", Path(folder))
+
+    def raw_shape(self, shape):
+        return (self.network.channels, *(n * self.factor for n in shape[1:]))
+
+    def store(self, folder: Path) -> None:
+        write_autoencoder(self.network, folder / FOLDER)
+
+    @torch.no_grad()
+    def encode(self, raw):
+        """raw uint8 (B, 3, H, W) -> z (B, channels, H / factor, W / factor); sizes are multiples of the factor."""
+        x = Pixels().encode(raw)
+        if any(n % self.factor for n in x.shape[2:]):
+            raise ReverieError(f"sizes are multiples of {self.factor}, not {'x'.join(map(str, x.shape[2:]))}")
+        network = self.network.to(x.device)
+        return (network.encode(x).float() - self._of(self.shift, x)) * self._of(self.scale, x)
+
+    @torch.no_grad()
+    def decode(self, z):
+        network = self.network.to(z.device)
+        return Pixels().decode(network.decode(z.float() / self._of(self.scale, z) + self._of(self.shift, z)))
+
+    def _of(self, numbers: tuple[float, ...], like: Tensor) -> Tensor:
+        return torch.tensor(numbers, device=like.device).reshape(-1, *[1] * (like.ndim - 2))
+
+
+def identity(network: nn.Module) -> str:
+    """sha256 of the names, types, shapes and numbers of its tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write_autoencoder(network: Autoencoder, folder: Path) -> None:
+    """Writes config.json and model.safetensors."""
+    save_tensors(folder / "model.safetensors", network.state_dict())
+    write_json(folder / "config.json", network.config)
+
+
+def read_autoencoder(folder: Path, wanted: str) -> Autoencoder:
+    """Raises ReverieError where the folder holds none, or another than the one of that `identity`."""
+    weights = folder / "model.safetensors"
+    stated, config = header(weights), read_object(folder / "config.json")
+    made = _made(config, folder)
+    must_fit({name: one.shape for name, one in stated.items()}, made[0], str(weights), "the autoencoder of config.json")
+    network = Autoencoder(**config)
+    fill(network, load_tensors(weights), str(weights))
+    if not wanted or identity(network) != wanted:
+        raise ReverieError(
+            f"{weights} is not the autoencoder that this model was trained with, {wanted[:16] or 'which it does not name'}"
+        )
+    return network
+
+
+def _made(config: dict[str, Any], folder: Path) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Shapes of the tensors and the count of the numbers in them, none allocated."""
+    try:
+        with torch.device("meta"):
+            sketch: nn.Module = Autoencoder(**config)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ReverieError(f"{folder / 'config.json'} describes no autoencoder: {str(error)[:200]}") from None
+    size = sum(p.numel() for p in sketch.parameters())
+    if size > MOST:
+        raise ReverieError(
+            f"{folder / 'config.json'} describes an autoencoder of {size:.3g} parameters: more than any of ours"
+        )
+    return {name: tuple(one.shape) for name, one in sketch.state_dict().items()}, size

@@ -1,0 +1,98 @@
+"""Stable Diffusion of versions 1, 2 and XL."""
+
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..codecs.latent import Latent
+from ..conditioning.encoders import Encoder
+from ..conditioning.text import SizedText, Text
+from ..errors import ReverieError, ReverieWarning
+from ..files import sha256
+from ..nn.spatial import SpatialUNet
+from ..reading import read_object
+from .autoencoders import KINDS, read_autoencoder
+from .base import Pipeline, assembled, size_of
+from .folders import Folder
+from .schedulers import READERS, read_scheduler
+from .spatial_unets import read_spatial_unet
+
+LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
+"""Parts that judge pictures, or take some as prompts: not read, and said."""
+STEPS = 50
+
+
+def read_encoder(
+    folder: Folder, name: str, tokenizer: str, network: str, **options: int
+) -> tuple[Encoder, tuple[Path, Path]]:
+    """A text encoder, and where it and its tokenizer lie. Raises ReverieError where a part is missing."""
+    part, words = folder.part(name, [network]), folder.parts.get(tokenizer)
+    if words is None:
+        raise ReverieError(f"{folder.path} is not whole: {folder.pipeline} needs a {tokenizer}")
+    files = sorted(set(part.files().values()))
+    if len(files) != 1 or files[0].name != "model.safetensors":
+        raise ReverieError(
+            f"{part.folder} holds its weights in {len(files)} files: a text encoder is read from model.safetensors"
+        )
+    length = words.config.get("model_max_length")
+    if type(length) is not int or not 2 <= length <= 4096:
+        length = read_object(part.folder / "config.json", endless=True).get("max_position_embeddings", 77)
+    return Encoder(network, name, int(length), sha256=sha256(files[0]), **options), (part.folder, words.folder)
+
+
+class StableDiffusion(Pipeline):
+    """Prompt to picture by latents: `StableDiffusionPipeline` of versions 1 and 2."""
+
+    names = ("StableDiffusionPipeline",)
+    parts: ClassVar[tuple[str, ...]] = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+    settings: ClassVar[dict[str, Any]] = {"requires_safety_checker": None}
+    """What model_index.json may say, and the one value of it that is done here, None for any."""
+    scale = 7.5
+
+    def system(self, folder):
+        if extra := set(folder.parts) - {*self.parts, *LEFT_OUT}:
+            raise ReverieError(f"{folder.path}: {folder.pipeline} has no {', '.join(sorted(extra))[:100]}")
+        if left := [name for name in LEFT_OUT if name in folder.parts]:
+            warnings.warn(f"{folder.path}: left out are {', '.join(left)}", ReverieWarning, stacklevel=4)
+        for name, value in folder.settings.items():
+            if name not in self.settings or self.settings[name] not in (None, value):
+                raise ReverieError(
+                    f"{folder.path}: {folder.pipeline} says {name}={str(value)[:40]}, which is not done here"
+                )
+        scheduled = read_scheduler(folder.part("scheduler", READERS), STEPS)
+        codec: Latent = read_autoencoder(folder.part("vae", KINDS))
+        unet = folder.part("unet", ["UNet2DConditionModel"])
+        network = read_spatial_unet(unet, codec.channels)
+        size = size_of(unet, 64)
+        conditioner = self.conditioner(folder, network, [n * codec.factor for n in size])
+        if (network.maps, network.classes, network.scalars) != (0, 0, conditioner.backbone_options().get("scalars", 0)):
+            raise ReverieError(f"{unet.folder} is not told what {folder.pipeline} tells its network")
+        return assembled(folder, network, scheduled, codec, conditioner, (codec.channels, *size), self.scale)
+
+    def conditioner(self, folder: Folder, network: SpatialUNet, size: list[int]) -> Text:
+        """`size` is that of the picture."""
+        encoder, place = read_encoder(folder, "text_encoder", "tokenizer", "CLIPTextModel")
+        return Text((encoder,), network.tokens, dropout=0.0, empty=True).at({encoder.folder: place})
+
+
+class StableDiffusionXL(StableDiffusion):
+    """`StableDiffusionXLPipeline`: two text encoders, and the sizes told."""
+
+    names = ("StableDiffusionXLPipeline",)
+    parts = (*StableDiffusion.parts, "text_encoder_2", "tokenizer_2")
+    settings: ClassVar[dict[str, Any]] = {"force_zeros_for_empty_prompt": None, "add_watermarker": None}
+    scale = 5.0
+
+    def conditioner(self, folder, network, size):
+        first, at = read_encoder(folder, "text_encoder", "tokenizer", "CLIPTextModel", layer=-2)
+        second, at_2 = read_encoder(folder, "text_encoder_2", "tokenizer_2", "CLIPTextModelWithProjection", layer=-2)
+        pooled = read_object(at_2[0] / "config.json", endless=True).get("projection_dim")
+        if type(pooled) is not int or not 0 < pooled < network.scalars or (network.scalars - pooled) % 6:
+            raise ReverieError(
+                f"{folder.path}: text_encoder_2 says projection_dim={pooled}, which its unet does not go with"
+            )
+        zeros = folder.settings.get("force_zeros_for_empty_prompt", True) is True
+        sizes = (*size, 0, 0, *size)
+        frequencies = (network.scalars - pooled) // 6
+        conditioner = SizedText((first, second), network.tokens, 0.0, True, pooled, sizes, frequencies, zeros)
+        return conditioner.at({first.folder: at, second.folder: at_2})

@@ -1,0 +1,76 @@
+"""The benchmarks of quality, feeding and growth: they run to their end on little, and stop where a peer is missing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import pipeline, scaling, time_to_quality  # noqa: E402
+from benchmarks.quality_peers import EVALUATED, PEERS, Serving  # noqa: E402
+
+
+@pytest.mark.parametrize("name", ["diffusers", "azula"])
+def test_a_peer_trains_and_samples_and_both_states_are_kept(name, tmp_path):
+    raw = np.random.default_rng(0).integers(0, 256, (64, 1, 32, 32), dtype=np.uint8)
+    np.save(tmp_path / "pictures.npy", raw)
+    serving = Serving(name, "float32", tmp_path / "pictures.npy")
+    assert 3e6 < serving.size() < 3.5e6
+    first = {key: value.clone() for key, value in serving.peer.network.state_dict().items()}
+    losses = serving.train(1e-3, 3, {"2": str(tmp_path / "two.pt"), "3": str(tmp_path / "three.pt")})
+    assert list(losses) == ["2", "3"] and all(np.isfinite(one) for one in losses.values())
+    two, three = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("two", "three"))
+    changed = [not three["raw"][key].equal(value) for key, value in first.items() if value.is_floating_point()]
+    assert any(changed) and not all(two["raw"][key].equal(three["raw"][key]) for key in first)
+    assert not all(three["averaged"][key].equal(three["raw"][key]) for key in first)
+    serving.sample(str(tmp_path / "three.pt"), "averaged", 2, 2, str(tmp_path / "made.npy"))
+    made = np.load(tmp_path / "made.npy")
+    assert made.shape == (2, 28, 28) and made.dtype == np.uint8
+
+
+def test_an_average_of_diffusers_is_that_of_its_own():
+    peer = PEERS["diffusers"]()
+    peer.after()
+    with torch.no_grad():
+        for p in peer.network.parameters():
+            p.add_(1.0)
+    peer.after()
+    one = next(iter(peer.ema.shadow_params))
+    assert next(peer.averaged.parameters()).equal(one) and EVALUATED == ("raw", "averaged")
+
+
+def test_without_the_environment_of_a_peer_nothing_is_done(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "benchmarks.time_to_quality", str(tmp_path / "work")], cwd=ROOT,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 1 and "denoising-diffusion-pytorch is missing" in done.stderr
+
+
+def test_a_stage_is_done_once(tmp_path):
+    work = time_to_quality.Work.__new__(time_to_quality.Work)
+    work.folder = tmp_path
+    assert work.done("one", lambda: {"a": 1}) == {"a": 1} == work.done("one", lambda: pytest.fail("twice"))
+
+
+def test_distances_are_those_of_our_metric():
+    eyes = time_to_quality.Eyes()
+    assert eyes(eyes.train[:512]) < 1 < eyes(255 - eyes.train[:512])
+
+
+def test_feeding_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["pipeline", "--files", "256", "--rounds", "1", "--seconds", "0", "--threads", "1",
+                                      "--out", str(tmp_path / "found.json")])  # fmt: skip
+    pipeline.main()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["speeds"]) == 8 and all(one[0] > 0 for one in found["speeds"].values()) and found["decoding"] > 0
+
+
+def test_an_exponent_is_the_slope_at_the_end():
+    assert scaling.exponent({1: [9.0], 16: [1.0, 2.0, 9.0], 64: [32.0]}) == pytest.approx(2.0)
+    assert scaling.seconds_of({"side": 16, "batch": 2, "channels": 16, "threads": 1}, 0.0) > 0

@@ -1,0 +1,85 @@
+"""Small pipelines of Stable Diffusion with random weights, made by diffusers and transformers, and a tokenizer made here."""
+
+import json
+
+import diffusers
+import torch
+import transformers
+
+WORDS = ("a", "red", "heart", "cat", "blue", "of", "on", "the")
+
+
+def tokenizer(folder):
+    """CLIP's own kind, of letters and a few words."""
+    letters = [chr(n) for n in range(97, 123)] + ["0", "1", ","]
+    pieces = [*letters, *(one + "</w>" for one in letters)]
+    merges = []
+    for word in WORDS:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        while len(parts) > 1:
+            merges.append(f"{parts[0]} {parts[1]}")
+            parts = [parts[0] + parts[1], *parts[2:]]
+            pieces.append(parts[0])
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    for special in ("<|startoftext|>", "<|endoftext|>"):
+        vocabulary[special] = len(vocabulary)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(dict.fromkeys(merges)) + "\n")
+    return transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+
+
+def drawn(network, spread=1.0):
+    """Every weight anew, so that no zero hides a difference."""
+    for name, p in network.named_parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, 1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.1)
+        else:
+            torch.nn.init.normal_(p, std=spread * p[0].numel() ** -0.5)
+    return network.eval()
+
+
+def text_encoder(words, cls=transformers.CLIPTextModel, width=32, **more):
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(words), hidden_size=width, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        max_position_embeddings=77, projection_dim=width, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id, **more)  # fmt: skip
+    return drawn(cls(config))
+
+
+def unet(channels=4, tokens=32, **more):
+    return drawn(diffusers.UNet2DConditionModel(**{
+        "sample_size": 8, "in_channels": channels, "out_channels": 4, "block_out_channels": (32, 64, 64), "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), "cross_attention_dim": tokens,
+        "attention_head_dim": 4, **more}), 0.7)  # fmt: skip
+
+
+def vae(**more):
+    return drawn(diffusers.AutoencoderKL(**{
+        "block_out_channels": (32, 64), "layers_per_block": 1, "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2, "latent_channels": 4, "norm_num_groups": 8, **more}))  # fmt: skip
+
+
+def stable_diffusion(folder, scheduler, **network):
+    torch.manual_seed(0)
+    words = tokenizer(folder / "words")
+    return diffusers.StableDiffusionPipeline(
+        vae=vae(), text_encoder=text_encoder(words), tokenizer=words, unet=unet(**network), scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False)  # fmt: skip
+
+
+def stable_diffusion_xl(folder, scheduler):
+    torch.manual_seed(0)
+    words = tokenizer(folder / "words")
+    second = text_encoder(words, transformers.CLIPTextModelWithProjection, 48)
+    added = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 96,
+    }
+    network = unet(tokens=80, use_linear_projection=True, attention_head_dim=(2, 4, 4), transformer_layers_per_block=(1, 2, 2),
+                   **added)  # fmt: skip
+    return diffusers.StableDiffusionXLPipeline(
+        vae=vae(scaling_factor=0.13025), text_encoder=text_encoder(words), text_encoder_2=second, tokenizer=words,
+        tokenizer_2=words, unet=network, scheduler=scheduler, add_watermarker=False)  # fmt: skip

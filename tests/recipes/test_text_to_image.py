@@ -1,0 +1,116 @@
+"""Pictures from prompts: a folder of captioned pictures becomes a run that reads text, from one command."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+pytest.importorskip("transformers")
+sys.path.insert(0, str(Path(__file__).parents[1] / "conditioning"))
+
+from small_text import put
+
+import reverie
+from reverie.cli.app import app
+from reverie.errors import ReverieError
+
+NETWORK = "unet(levels=(16, 32), blocks=1, groups=8, head_size=16, attention=(False, True))"
+SMALL = [
+    "--samples",
+    "4096",
+    "--warmup",
+    "256",
+    "--network",
+    NETWORK,
+    "--dtype",
+    "float32",
+    "--compile",
+    "off",
+    "--sample-steps",
+    "6",
+]
+LEVELS = {"dark": 30, "bright": 220}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of dark and bright pictures whose captions say so, an encoder in a cache, and the run that learned them."""
+    folder = tmp_path_factory.mktemp("text")
+    put(folder / "cache")
+    (folder / "pictures").mkdir()
+    draw = np.random.default_rng(0)
+    for i in range(64):
+        word, level = list(LEVELS.items())[i % 2]
+        levels = (level + draw.normal(0, 8, (8, 8, 3))).clip(0, 255).astype(np.uint8)
+        Image.fromarray(levels).save(folder / "pictures" / f"{i}.png")
+        (folder / "pictures" / f"{i}.txt").write_text(f"a {word} heart")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REVERIE_CACHE", str(folder / "cache"))
+        done = called(["train", "text_to_image", str(folder / "pictures"), *SMALL, "--out", str(folder / "run")])
+        assert "reverie sample" in done.output
+        yield folder
+
+
+def called(arguments):
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_what_is_asked_for_is_seen(place):
+    system = reverie.load(place / "run")
+    bright, dark = (system.generate(8, condition=f"a {word} heart").raw.float().mean() for word in ("bright", "dark"))
+    assert bright > dark + 60, (bright, dark)
+    assert (system.describe()["conditioner"]["encoders"][0]["sha256"]) != ""
+
+
+def test_away_from_itself_a_prompt_is_unguided_and_away_from_another_it_is_not(place):
+    system = reverie.load(place / "run")
+    asked = dict(condition="a dark heart")
+    plain = system.generate(4, **asked, scale=1.0).raw.float()
+    same, other = (system.generate(4, **asked, guidance=f"extrapolated(scale=3.0, weak='a {word} heart')").raw.float()
+                   for word in ("dark", "bright"))  # fmt: skip
+    assert (same - plain).abs().max() <= 1 < (other - plain).abs().max()
+
+
+def test_samples_say_their_prompt_and_are_replayed(place, monkeypatch):
+    monkeypatch.chdir(place)
+    called(["sample", "run", "-n", "2", "--prompt", "a dark heart", "--prompt", "a bright cat", "--out", "made"])
+    listed = json.loads((place / "made" / "samples.json").read_text())
+    assert [one["condition"] for one in listed] == [{"prompt": "a dark heart"}, {"prompt": "a bright cat"}]
+    assert "2 of 2 match" in called(["replay", "made/samples.json"]).output
+    done = called(["sample", "run", "-n", "1", "--prompt", "a cat", "--negative-prompt", "dark", "--out", "away"])
+    assert "1 samples" in done.output and "2 of 2" not in done.output
+    assert "same" in called(["replay", "away/00000.png"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sample", "run"], "say --prompt"),
+        (["sample", "run", "--label", "cat"], "--prompt 'cat'"),
+        (["sample", "run", "--label", "cat", "--prompt", "a cat"], "not both"),
+        (["sample", "digits", "--prompt", "a cat"], "reads no text"),
+        (["sample", "digits", "--negative-prompt", "a cat"], "reads no text"),
+        (["sample", "run", "--prompt", "a", "--negative-prompt", "b", "--scale", "1"], "scale 1 is no guidance"),
+        (["sample", "run", "--prompt", "x" * 3000], "up to 2048 bytes"),
+        (["train", "text_to_image", "nowhere"], "not a folder of pictures"),
+        (["train", "text_to_image", "pictures", "--encoder", "nobody"], "reverie data get nobody"),
+        (["train", "text_to_image", "plain"], "has no captions"),
+    ],
+    ids=lambda v: " ".join(v)[:60] if isinstance(v, list) else "",
+)
+def test_a_mistake_is_said_in_a_line(arguments, says, place, monkeypatch):
+    monkeypatch.chdir(place)
+    if not (place / "plain").exists():
+        (place / "plain").mkdir()
+        for i in range(4):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(place / "plain" / f"{i}.png")
+    before = sorted(path.name for path in place.iterdir())
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, ReverieError) and says in str(done.exception)
+    assert sorted(path.name for path in place.iterdir()) == before
