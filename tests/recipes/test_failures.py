@@ -14,6 +14,7 @@ from pathlib import Path
 import kills
 import numpy as np
 import pytest
+import scarce
 import torch
 from kills import RECIPE, Ground, attempt, contents, differences, forked
 
@@ -217,24 +218,23 @@ def test_samples_that_are_not_numbers_cost_a_preview_and_nothing_else(ground, tm
 
 @pytest.mark.slow
 def test_memory_that_runs_out_makes_smaller_batches_and_the_run_goes_on_and_resumes(tmp_path):
-    """The allocator gives what is freed back to the system, so that the limit is one of what is used at a time.
+    """The allocator gives what is freed back, so that the limit is one of what is used at a time, by however many threads.
 
     A batch of 1024 needs about 450 MiB here, one of 256 about 120.
     """
-    wide = replace(RECIPE, workers=0, augment=0.0, batch=1024, micro_batch=None, samples=2048, warmup=512,
+    wide = replace(RECIPE, workers=0, augment=0.0, batch=1024, micro_batch=1024, samples=2048, warmup=512,
                    checkpoints=2, snapshots=2,
                    network="unet(levels=(32, 32), blocks=1, groups=8)")  # fmt: skip
 
     code = (  # in a fresh process, whose heap holds nothing free
-        "import resource, sys; from pathlib import Path; import PIL.Image, torch; torch.set_num_threads(1); "
-        f"sys.path.insert(0, {str(Path(kills.__file__).parent)!r}); import kills, accelerate, torch.utils.tensorboard; "
+        "import sys; from pathlib import Path; import PIL.Image, torch; torch.set_num_threads(1); "
+        f"sys.path.insert(0, {str(Path(kills.__file__).parent)!r}); import kills, scarce, accelerate, torch.utils.tensorboard; "
         "from reverie.recipes.digits import Digits; kills.RECIPE.loss(kills.RECIPE.system(kills.RECIPE.loaded())); "
-        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize(); "
-        "resource.setrlimit(resource.RLIMIT_AS, (used + 240 * 2**20,) * 2); "
+        "scarce.limit(240); "
         f"{wide!r}.run(Path({str(tmp_path / 'run')!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300,
-                          env={**alone(), "MALLOC_MMAP_THRESHOLD_": "65536"})  # fmt: skip
+                          env={**alone(), **scarce.FRUGAL})  # fmt: skip
     status, told = done.returncode, done.stderr
     assert status == 0 and "memory ran out on a batch of 1024: going on with 512 samples at a time" in told, told
     assert "done." in told

@@ -8,8 +8,10 @@ import sys
 import warnings
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import scarce
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -107,17 +109,15 @@ def test_what_the_failed_batch_held_is_free_before_the_next(digits, told):
 
 
 LIMITED = """
-import resource, sys
-from pathlib import Path
+import sys
 import torch
 torch.set_num_threads(1)
 import PIL.Image, rich.progress, reverie, reverie.cli.sample, reverie.cli.evaluate, sklearn.datasets, scipy.linalg
 from reverie.cli import main
 reverie.load("digits").generate(1, sample_steps=1, dtype="float32")
 
-def limit(mebibytes):
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + mebibytes * 2**20, resource.RLIM_INFINITY))
+sys.path.insert(0, sys.argv[1])
+from scarce import limit
 
 def call(*arguments):
     print("==", file=sys.stderr, flush=True)
@@ -137,8 +137,9 @@ call("sample", "digits", "-n", "1500", "--batch", "1500", "--out", "none")
 @pytest.mark.slow
 def test_a_process_with_little_memory_makes_all_samples_or_none_and_says_so(digits, tmp_path):
     """The allocator gives what is freed back to the system, so that the limit is one of what is used at a time."""
-    done = subprocess.run([sys.executable, "-c", LIMITED], cwd=tmp_path, capture_output=True, text=True, timeout=500,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"})  # fmt: skip
+    command = [sys.executable, "-c", LIMITED, str(Path(scarce.__file__).parent)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **scarce.FRUGAL})  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr and "defect" not in done.stderr, done.stderr
     _, many, figures, nothing = done.stderr.split("==\n")
     for told in (many, figures):
