@@ -69,6 +69,15 @@ def stable_diffusion(folder, scheduler, **network):
         safety_checker=None, feature_extractor=None, requires_safety_checker=False)  # fmt: skip
 
 
+def inpainting(folder, scheduler):
+    """Of latents beside a mask and the latents of what is kept."""
+    torch.manual_seed(0)
+    words = tokenizer(folder / "words")
+    return diffusers.StableDiffusionInpaintPipeline(
+        vae=vae(), text_encoder=text_encoder(words), tokenizer=words, unet=unet(channels=9), scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False)  # fmt: skip
+
+
 def stable_diffusion_xl(folder, scheduler):
     torch.manual_seed(0)
     words = tokenizer(folder / "words")

@@ -12,8 +12,8 @@ from ..editing.base import Edit, Edited, How
 from ..errors import ReverieError, unknown
 from ..modalities.grids import write_picture
 from ..systems.records import BESIDE, KEY, fingerprint, made_by, records
-from .sample import SHOWN, fresh
-from .sampling import OPTIONS, bar, chosen, condition, name_of, opened
+from .sample import SHOWN, asked_for, avoiding, fresh
+from .sampling import OPTIONS, bar, chosen, name_of, opened
 
 LEFT_OUT = ("--reuse", "--compile", "--batch")
 """Options of sampling that edits do not have, or have with another meaning."""
@@ -49,7 +49,13 @@ def command_of(cls: type[Edit], name: str) -> click.Command:
     params += verb_options(cls)
     if cls.versions:
         params.append(click.Option(["-n", "--count"], type=int, default=1, show_default=True, help="how many versions"))
-    params.append(click.Option(["--label"], multiple=True, help="a class by name or number; several are taken in turn"))
+    params += [
+        click.Option(["--label"], multiple=True, help="a class by name or number; several are taken in turn"),
+        click.Option(
+            ["--prompt"], multiple=True, help="what is to be seen, of a model that reads text; several in turn"
+        ),
+        click.Option(["--negative-prompt"], help="what is not to be seen"),
+    ]
     params += sampling()
     params.sort(key=lambda one: not isinstance(one, click.Argument))
     params += [
@@ -100,13 +106,19 @@ def edited(cls: type[Edit], name: str, out: Path | None, no_metadata: bool, opti
     if out is not None and out.exists():
         raise ReverieError(f"{out} exists: choose another --out")
     verb = cls(**{field.name: options.pop(field.name) for field in fields(cls)})  # type: ignore[arg-type]
-    given, run, labels = options.pop("image", ()), options["run"], options.pop("label")
+    given, run, labels, prompts = (
+        options.pop("image", ()), options["run"], options.pop("label"), options.pop("prompt")
+    )  # fmt: skip
     system: Any = opened(run, options["weights"], options["average"])
+    asked = asked_for(system, labels, prompts) if labels or prompts else None
+    if (avoided := options.pop("negative_prompt")) is not None:
+        options["guidance"] = (avoiding(avoided, system, options), *options["guidance"])
+        options["scale"] = None
     with bar(name) as progress:
         task = progress.add_task("", total=1.0)
         sampled = chosen({**options, "compiled": "off"})
         del sampled["compiled"]
-        how = How(**sampled, condition=condition(labels) if labels else None,
+        how = How(**sampled, condition=asked,
                   progress=lambda done, total: progress.update(task, completed=done / total))  # fmt: skip
         done = verb(system, given, how)
     out = out or fresh(Path("edits"), f"{name_of(run)}-{name}-seed{how.seed}")

@@ -24,6 +24,8 @@ class Codec(abc.ABC):
     """
 
     range: tuple[float, float] | None = None
+    factor: int = 1
+    """How many positions of raw data an axis become one of z."""
 
     @property
     @abc.abstractmethod
@@ -31,11 +33,11 @@ class Codec(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, raw: Tensor) -> Tensor:
-        """raw (B, C, *axes) -> z float32, of the same shape."""
+        """raw (B, C, *axes) -> z float32, of the same shape, or of a `factor`-th of the positions an axis."""
 
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
-        """z (B, C, *axes), any floating type -> raw, of the same shape."""
+        """z (B, C, *axes), any floating type -> the raw data that it stands for."""
 
     def raw_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(C, *axes) of raw data whose z is of that shape."""

@@ -80,10 +80,13 @@ class Latent(Codec):
     def store(self, folder: Path) -> None:
         write_autoencoder(self.network, folder / FOLDER)
 
-    @torch.no_grad()
     def encode(self, raw):
         """raw uint8 (B, 3, H, W) -> z (B, channels, H / factor, W / factor); sizes are multiples of the factor."""
-        x = Pixels().encode(raw)
+        return self.latent(Pixels().encode(raw))
+
+    @torch.no_grad()
+    def latent(self, x: Tensor) -> Tensor:
+        """z of pictures x (B, 3, H, W) in [-1, 1]. Raises ReverieError where sizes are no multiples of the factor."""
         if any(n % self.factor for n in x.shape[2:]):
             raise ReverieError(f"sizes are multiples of {self.factor}, not {'x'.join(map(str, x.shape[2:]))}")
         network = self.network.to(x.device)

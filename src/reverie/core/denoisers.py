@@ -69,6 +69,17 @@ class Given(Denoiser):
         return self.denoiser(x_t, t, **self.cond, **cond)
 
 
+class Beside(Denoiser):
+    """The denoiser that is told the same `maps` (1, M, *axes) of each sample."""
+
+    def __init__(self, denoiser: Denoiser, maps: Tensor) -> None:
+        super().__init__()
+        self.denoiser, self.maps, self.schedule = denoiser, maps, denoiser.schedule
+
+    def forward(self, x_t, t, **cond):
+        return self.denoiser(x_t, t, maps=self.maps.expand(len(x_t), *self.maps.shape[1:]), **cond)
+
+
 class Preconditioned(Denoiser):
     """A backbone F made into a denoiser by a schedule and a parameterization.
 

@@ -41,7 +41,7 @@ class Animate(Edit):
         write = gif if self.format == "gif" else mp4()
         if how.count > how.batch:
             raise ReverieError(f"{how.count} samples are more than one batch of {how.batch}: raise --batch")
-        shape = given[0].shape if given else system.shape
+        shape = given[0].shape if given else system.raw_shape
         work = Work(system, how, shape)
         if work.tiled and how.count > 1:
             raise ReverieError("a picture of another size than the model's is animated alone: leave out the count")

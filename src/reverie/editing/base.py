@@ -18,6 +18,7 @@ from ..errors import ReverieError, printable
 from ..samplers.base import Sampler
 from ..systems.base import Progress, Samples, System
 from ..systems.diffusion import Diffusion
+from ..systems.inpainting import Inpainting
 from ..systems.super_resolution import NOTHING, SuperResolution
 from . import pictures
 from .pictures import Picture
@@ -79,6 +80,10 @@ class Edit(abc.ABC):
 
     enlarges: ClassVar[bool] = False
     """Whether it can be done by a model that knows enlarging alone."""
+    paints: ClassVar[bool] = False
+    """Whether it paints parts anew, which is all that a model of inpainting does."""
+    latents: ClassVar[bool] = True
+    """Whether it can be done in the latents of an autoencoder, where nothing is known of single pixels."""
 
     @abc.abstractmethod
     def do(self, system: Diffusion, given: Sequence[Tensor], how: How) -> Edited:
@@ -88,7 +93,7 @@ class Edit(abc.ABC):
         """The edit of pictures that are files, arrays or tensors. Raises ReverieError for what the model cannot do."""
         check_options(self)
         check_options(how)
-        check_model(system, self.enlarges)
+        check_model(system, self)
         assert isinstance(system, Diffusion)
         fewest, most = self.takes
         if not fewest <= len(given) <= most:
@@ -102,7 +107,7 @@ class Edit(abc.ABC):
             raise ReverieError("ask for one version or more, in batches of one or more")
         if not 0 <= how.overlap <= 0.5:
             raise ReverieError(f"the overlap is a share of a tile from 0 to 0.5, not {how.overlap:g}")
-        return self.do(system, [pictures.of(one, system.shape[0], how.grey) for one in given], how)
+        return self.do(system, [pictures.of(one, system.raw_shape[0], how.grey) for one in given], how)
 
 
 def option(default: Any, help: str, kind: str = "", choices: Sequence[str] = ()) -> Any:
@@ -126,19 +131,22 @@ def check_options(options: Any) -> None:
             raise ReverieError(f"{one.name.replace('_', ' ')} is {KINDS[known[0]]}, not {printable(str(value))[:40]!r}")
 
 
-def check_model(system: System, enlarges: bool = False) -> None:
-    """Raises ReverieError where a model makes anything but pictures, or knows enlarging alone and that is not asked for."""
+def check_model(system: System, verb: Edit) -> None:
+    """Raises ReverieError where a model makes anything but pictures, or not in the way that the verb needs."""
     if isinstance(system, SuperResolution):
-        if not enlarges:
+        if not verb.enlarges:
             raise ReverieError(NOTHING)
         return
-    if isinstance(getattr(system, "codec", None), Latent):
-        raise ReverieError(
-            "edits are of pixels, and this model works in the latents of an autoencoder: it samples alone so far"
-        )
-    if not isinstance(system, Diffusion) or len(system.shape) != 3 or not isinstance(system.codec, Pixels):
+    if not isinstance(system, Diffusion) or len(system.shape) != 3 or not isinstance(system.codec, (Pixels, Latent)):
         made = " x ".join(map(str, getattr(system, "shape", ()))) or "something else"
         raise ReverieError(f"edits are of pictures of 256 levels, and this model makes arrays ({made})")
+    if isinstance(system, Inpainting) and not verb.paints:
+        raise ReverieError("this model was trained to paint parts of pictures anew, and edits in no other way: inpaint, outpaint")
+    if isinstance(system.codec, Latent) and not verb.latents:
+        raise ReverieError(
+            f"{type(verb).__name__.lower()} goes by what single pixels say, and this model works in the latents of an "
+            "autoencoder, which know of none: take a model of pixels, or vary"
+        )
 
 
 def share(name: str, value: float) -> None:

@@ -19,6 +19,8 @@ class Colorize(Edit):
     Only for models of pictures in colour.
     """
 
+    latents = False
+
     method: str = option("ddnm", "how it is made to agree with the brightness: ddnm, mmps, pigdm, diffpir, ...")
 
     def do(self, system, given, how):

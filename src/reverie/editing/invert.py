@@ -55,6 +55,10 @@ class Invert(Edit):
         said += [f"reconstruction error of picture {i}: {gap:.3g} levels of 255 (root mean square)"
                  for i, gap in enumerate(gaps.tolist())]  # fmt: skip
         info["error"] = [round(gap, 4) for gap in gaps.tolist()]
+        if work.factor > 1:
+            alone = work.decode(torch.cat([work.crop(work.encode(one)) for one in given])).double()
+            lost = (alone - torch.stack(list(given)).double()).square().mean().sqrt().item()
+            said.append(f"of which the autoencoder alone: {lost:.3g} levels")
         return Edited(raw, info, said, {"noise.npy": npy(noise.numpy())})
 
 

@@ -7,7 +7,7 @@ from torch.nn.functional import pad
 
 from ..errors import ReverieError
 from .base import Edit, Edited, option
-from .inpaint import painted
+from .inpaint import METHOD, painted
 from .measuring import limit
 
 
@@ -18,11 +18,13 @@ class Outpaint(Edit):
     Inpainting of a larger canvas, whose new part is shown in magenta by preview.png.
     """
 
+    paints = True
+
     left: int = option(0, "pixels to add on the left")
     right: int = option(0, "pixels to add on the right")
     top: int = option(0, "pixels to add above")
     bottom: int = option(0, "pixels to add below")
-    method: str = option("ddnm", "how it is made to go with the rest: ddnm, mmps, repaint, diffpir, ...")
+    method: str = option("", METHOD)
 
     def do(self, system, given, how) -> Edited:
         (picture,) = given

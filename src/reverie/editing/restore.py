@@ -27,6 +27,8 @@ class Restore(Edit):
     walked down from there.
     """
 
+    latents = False
+
     blur: float = option(0.0, "deviation of a Gaussian blur, in pixels")
     motion: float = option(0.0, "length of a motion blur, in pixels")
     angle: float = option(0.0, "of the motion, in degrees from the horizontal")

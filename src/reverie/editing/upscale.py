@@ -1,13 +1,16 @@
 """A picture with more pixels."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ..codecs.detail import enlarged
-from ..core.denoisers import Given
+from ..codecs.latent import Latent
+from ..codecs.pixels import Pixels
+from ..core.denoisers import Beside
 from ..errors import ReverieError
 from ..posterior.operators.downsampling import Area
 from ..systems.super_resolution import SuperResolution
@@ -15,6 +18,9 @@ from .base import Edit, Edited, How, option, share
 from .measuring import agreeing, limit, projected
 from .pictures import told
 from .working import Work
+
+VARIED = 0.3
+"""Strength in latents."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,17 @@ class Upscale(Edit):
         p(x | y),    y = block means of x
 
     So colours stay what they were, to half a level; what is between comes from the model. One that `reverie train upscale`
-    made knows enlarging alone: it does that better, and --noise is what it takes away of a noisy picture.
+    made knows enlarging alone: it does that better, and --noise is what it takes away of a noisy picture. A model that works
+    in latents varies the picture enlarged by interpolation, as `vary` does, and the result is brought to these means.
     """
 
     enlarges = True
 
     factor: int = option(4, "how many times as wide and as high: 2, 4, 8, ...")
-    strength: float = option(
-        1.0, "how much the model adds: 1 all that goes with the pixels, 0 nothing, pixels repeated"
+    strength: float | None = option(
+        None,
+        "how much the model adds: 1, the default, all that goes with the pixels, 0 nothing, pixels repeated; in latents "
+        f"{VARIED}, as of vary",
     )
     method: str = option(
         "",
@@ -41,24 +50,28 @@ class Upscale(Edit):
     noise: float = option(0.0, "deviation of the picture's noise in levels of 255, for a model of enlarging")
 
     def do(self, system, given, how):
-        share("strength", self.strength)
         (picture,), f = given, self.factor
+        latents = isinstance(system.codec, Latent)
+        strength = (VARIED if latents else 1.0) if self.strength is None else self.strength
+        share("strength", strength)
         if not 1 <= f <= 64:
             raise ReverieError(f"the factor is a whole number from 1 to 64, not {f}")
         height, width = f * picture.shape[-2], f * picture.shape[-1]
         limit(height, width)
         if isinstance(system, SuperResolution):
-            return self.detailed(system, picture, how, (height, width))
+            return self.detailed(system, picture, how, (height, width), strength)
         if self.noise:
             raise ReverieError(
                 "--noise is for a model that `reverie train upscale` made: restore takes noise away here"
             )
         work, operator = Work(system, how, (height, width)), Area(f)
-        level = work.level(self.strength)
+        level = work.level(strength)
         said, info = [f"noise level: {level}"], work.info(self, [told(picture)], level=level.t)
         if level.t == 0 or f == 1:
             large = picture.repeat_interleave(f, 1).repeat_interleave(f, 2)
             return Edited(large.expand(how.count, *large.shape).clone(), info, said)
+        if latents:
+            return self.varied(work, picture, level.t, said, info)
         work.padded = tuple(-(-side // f) * f for side in work.padded)
         y = system.codec.encode(picture[None])
         y = pad(y, (0, work.padded[1] // f - y.shape[-1], 0, work.padded[0] // f - y.shape[-2]), mode="replicate")
@@ -71,7 +84,23 @@ class Upscale(Edit):
                          after=lambda x: projected(x, y, operator))  # fmt: skip
         return Edited(work.decode(made), info, said)
 
-    def detailed(self, system: SuperResolution, picture: Tensor, how: How, size: tuple[int, int]) -> Edited:
+    def varied(self, work: Work, picture: Tensor, t: float, said: list[str], info: dict[str, Any]) -> Edited:
+        """By a model that works in latents, from the noise level t: uint8 (C, H, W) enlarged, varied, brought to its means."""
+        if self.method:
+            raise ReverieError(
+                "this model works in latents, where nothing can be made to agree with pixels: leave out --method"
+            )
+        pixels = Pixels()
+        y = pixels.encode(picture[None])
+        z, grid = work.encode(pixels.decode(enlarged(y, self.factor))[0]), work.times(t)
+        said.append(f"{len(grid) - 1} steps from there, to {work.width} x {work.height}")
+        made = work.decode(work.made(lambda eps, t: work.noised(z, t, eps), grid))
+        return Edited(torch.cat([pixels.decode(projected(pixels.encode(one[None]), y, Area(self.factor))) for one in made]),
+                      info, said)  # fmt: skip
+
+    def detailed(
+        self, system: SuperResolution, picture: Tensor, how: How, size: tuple[int, int], strength: float
+    ) -> Edited:
         """By a model of the detail that is missing: uint8 (C, H, W) to pictures of that size."""
         if self.method:
             raise ReverieError("this model was trained to enlarge, and does it in no other way: leave out --method")
@@ -81,8 +110,7 @@ class Upscale(Edit):
             raise ReverieError("this model knows no classes: leave out the label")
         spread = system.codec.spread(self.factor)
         work = Work(system, replace(how, condition={"factor": self.factor, "noise": self.noise}), size)
-        work.how = work.how if work.tiled else replace(work.how, batch=1)  # each version beside the same picture
-        level = work.level(self.strength)
+        level = work.level(strength)
         said, info = [f"noise level: {level}"], work.info(self, [told(picture)], level=level.t)
         y = system.codec.encode(picture[None])
         m = enlarged(y, self.factor)
@@ -93,7 +121,7 @@ class Upscale(Edit):
             said.append(f"{len(grid) - 1} steps from there, to {size[1]} x {size[0]}")
             maps = work.fit(m).to(system.device)
             z = work.made(
-                lambda eps, t: work.noised(torch.zeros_like(maps), t, eps), grid, lambda one: Given(one, {"maps": maps})
+                lambda eps, t: work.noised(torch.zeros_like(maps), t, eps), grid, lambda one: Beside(one, maps)
             )
             made = m + spread * z
         if not self.noise:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import max_pool2d, pad
 
 from ..core.denoisers import Denoiser
 from ..core.noise import Seeded
@@ -43,9 +43,10 @@ class Work:
         self.sampler = how.sampler or system.defaults.sampler
         self.grid = system.grid(how.grid, how.sample_steps)
         self.height, self.width = size[-2:]
-        self.tile = system.shape[-2:]
-        self.padded: tuple[int, ...] = (max(self.height, self.tile[0]), max(self.width, self.tile[1]))
-        """The size that is worked at: no smaller than a tile."""
+        self.tile, self.factor = system.shape[-2:], system.codec.factor
+        self.padded: tuple[int, ...] = (max(self._places(self.height), self.tile[0]),
+                                        max(self._places(self.width), self.tile[1]))  # fmt: skip
+        """The size that is worked at, in positions of z: no smaller than a tile."""
 
     @property
     def schedule(self):
@@ -61,18 +62,35 @@ class Work:
     def times(self, top: float) -> Tensor:
         return times(self.grid, self.schedule, top)
 
-    def encode(self, picture: Tensor) -> Tensor:
-        """z (1, C, *padded) of uint8 (C, H, W), its last row and column repeated where it is smaller than a tile."""
-        z = self.system.codec.encode(picture[None])
-        return self.fit(z).to(self.system.device)
+    def _places(self, pixels: int) -> int:
+        """Positions of z that so many pixels take."""
+        return -(-pixels // self.factor)
 
-    def fit(self, x: Tensor, mode: str = "replicate") -> Tensor:
-        """x (B, C, H, W) at the size that is worked at; `mode` is of `torch.nn.functional.pad`."""
+    def encode(self, picture: Tensor) -> Tensor:
+        """z (1, C, *padded) of uint8 (C, H, W)."""
+        return self.system.codec.encode(self.filled(picture)[None]).to(self.system.device)
+
+    def filled(self, picture: Tensor) -> Tensor:
+        """uint8 (C, H, W) at the size that is worked at, its last row and column repeated where it is smaller."""
+        rows, columns = (
+            torch.arange(side * self.factor).clamp(max=n - 1) for side, n in zip(self.padded, picture.shape[-2:])
+        )
+        return picture[:, rows][..., columns]
+
+    def kept(self, pixels: Tensor) -> Tensor:
+        """bool (*padded): the positions of z under which all of the picture's pixels, bool (H, W), are true; none beyond it."""
+        H, W = (side * self.factor for side in self.padded)
+        free = pad((~pixels)[None, None].float(), (0, W - pixels.shape[1], 0, H - pixels.shape[0]), value=1.0)
+        return max_pool2d(free, self.factor)[0, 0] == 0
+
+    def fit(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) at the size that is worked at, its last row and column repeated."""
         below, right = self.padded[0] - x.shape[-2], self.padded[1] - x.shape[-1]
-        return pad(x, (0, right, 0, below), mode=mode) if below or right else x
+        return pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
     def crop(self, x: Tensor) -> Tensor:
-        return x[..., : self.height, : self.width]
+        """Without the positions that no pixel of the picture needs."""
+        return x[..., : self._places(self.height), : self._places(self.width)]
 
     def batches(self) -> list[list[int]]:
         """The versions asked for, as many at a time as `batch` says, or one where a version is many tiles."""
@@ -136,7 +154,7 @@ class Work:
 
     def decode(self, z: Tensor) -> Tensor:
         """uint8 (N, C, H, W), one picture at a time: what is computed on the way is as large as one."""
-        return torch.cat([self.system.codec.decode(one[None]) for one in z])
+        return torch.cat([self.system.codec.decode(one[None])[..., : self.height, : self.width] for one in z])
 
     def info(self, verb: Any, given: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """What made an edit, as plain data; a later command with the same words makes it again."""
@@ -145,6 +163,7 @@ class Work:
             "sampler": describe(self.sampler), "grid": describe(self.grid), "scale": self.scale, "dtype": self.dtype,
         }  # fmt: skip
         info |= {"guidance": [describe(one) for one in self.plans]} if self.plans else {}
+        info |= {"condition": self.how.condition} if self.how.condition is not None else {}
         info |= {"tiles": {"size": list(self.tile), "overlap": self.how.overlap}} if self.tiled else {}
         return info | more
 

@@ -52,7 +52,7 @@ def size_of(part: Part, usual: int | None = None) -> list[int]:
 
 def assembled(
     folder: Folder, network: Backbone, scheduled: Scheduled, codec: Codec, conditioner: Conditioner, shape: Sequence[int],
-    scale: float = 1.0,
+    scale: float = 1.0, kind: type[Diffusion] = Diffusion,
 ) -> Diffusion:  # fmt: skip
     """The system of parts that were read. Raises ReverieError where they ask for more than any sample needs."""
     for what, part in (("schedule", scheduled.schedule), ("sampler", scheduled.sampler), ("grid", scheduled.grid)):
@@ -61,5 +61,5 @@ def assembled(
     defaults = Defaults(scheduled.sampler, scheduled.grid, scale, guidance=scheduled.guidance, start=scheduled.start)
     about = {"name": folder.path.absolute().name, "licence": licence(folder.path),
              "source": f"imported, {folder.pipeline} of diffusers"}  # fmt: skip
-    return Diffusion(network, scheduled.schedule, scheduled.parameterization, scheduled.noise_input, codec, conditioner,
-                     Images(), shape, defaults, about)  # fmt: skip
+    return kind(network, scheduled.schedule, scheduled.parameterization, scheduled.noise_input, codec, conditioner,
+                Images(), shape, defaults, about)  # fmt: skip

@@ -11,6 +11,8 @@ from ..errors import ReverieError, ReverieWarning
 from ..files import sha256
 from ..nn.spatial import SpatialUNet
 from ..reading import read_object
+from ..systems.diffusion import Diffusion
+from ..systems.inpainting import Inpainting
 from .autoencoders import KINDS, read_autoencoder
 from .base import Pipeline, assembled, size_of
 from .folders import Folder
@@ -20,6 +22,8 @@ from .spatial_unets import read_spatial_unet
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that judge pictures, or take some as prompts: not read, and said."""
 STEPS = 50
+KINDS_OF: tuple[type[Diffusion], ...] = (Diffusion, Inpainting)
+"""Systems whose network is told nothing of a picture, or what is kept of it."""
 
 
 def read_encoder(
@@ -41,9 +45,9 @@ def read_encoder(
 
 
 class StableDiffusion(Pipeline):
-    """Prompt to picture by latents: `StableDiffusionPipeline` of versions 1 and 2."""
+    """Prompt to picture by latents: `StableDiffusionPipeline` of versions 1 and 2, and what it is called for edits."""
 
-    names = ("StableDiffusionPipeline",)
+    names = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
     parts: ClassVar[tuple[str, ...]] = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
     settings: ClassVar[dict[str, Any]] = {"requires_safety_checker": None}
     """What model_index.json may say, and the one value of it that is done here, None for any."""
@@ -65,9 +69,11 @@ class StableDiffusion(Pipeline):
         network = read_spatial_unet(unet, codec.channels)
         size = size_of(unet, 64)
         conditioner = self.conditioner(folder, network, [n * codec.factor for n in size])
-        if (network.maps, network.classes, network.scalars) != (0, 0, conditioner.backbone_options().get("scalars", 0)):
+        shape, scalars = (codec.channels, *size), conditioner.backbone_options().get("scalars", 0)
+        kind = next((one for one in KINDS_OF if one.beside(shape).get("maps", 0) == network.maps), None)
+        if kind is None or (network.classes, network.scalars) != (0, scalars):
             raise ReverieError(f"{unet.folder} is not told what {folder.pipeline} tells its network")
-        return assembled(folder, network, scheduled, codec, conditioner, (codec.channels, *size), self.scale)
+        return assembled(folder, network, scheduled, codec, conditioner, shape, self.scale, kind)
 
     def conditioner(self, folder: Folder, network: SpatialUNet, size: list[int]) -> Text:
         """`size` is that of the picture."""
@@ -78,9 +84,11 @@ class StableDiffusion(Pipeline):
 class StableDiffusionXL(StableDiffusion):
     """`StableDiffusionXLPipeline`: two text encoders, and the sizes told."""
 
-    names = ("StableDiffusionXLPipeline",)
+    names = ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline")
     parts = (*StableDiffusion.parts, "text_encoder_2", "tokenizer_2")
-    settings: ClassVar[dict[str, Any]] = {"force_zeros_for_empty_prompt": None, "add_watermarker": None}
+    settings: ClassVar[dict[str, Any]] = {
+        "force_zeros_for_empty_prompt": None, "add_watermarker": None, "requires_aesthetics_score": False,
+    }  # fmt: skip
     scale = 5.0
 
     def conditioner(self, folder, network, size):
