@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
-from reverie.codecs.latent import FOLDER, Latent, identity
+from reverie.codecs import latent
+from reverie.codecs.latent import FOLDER, Latent, by_tiles, identity
 from reverie.errors import ReverieError
 from reverie.nn.autoencoder import Autoencoder, committed, divergence
+from reverie.training.estimate import Live
 
 
 def network(**options):
@@ -86,3 +88,33 @@ def test_an_autoencoder_that_is_unnamed_or_another_is_refused(sha256, spoil, say
 def test_a_codec_without_a_run_says_so():
     with pytest.raises(ReverieError, match="load the run"):
         Latent().decode(torch.zeros(1, 4, 2, 2))
+
+
+def test_tiles_of_what_looks_at_nothing_else_make_the_whole(monkeypatch):
+    monkeypatch.setattr(latent, "WHOLE", 8)
+    monkeypatch.setattr(latent, "TILE", 6)
+    z = torch.randn(2, 3, 7, 23, dtype=torch.float64)
+    large = lambda x: x.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    asked = []
+    made = by_tiles(lambda r, c: asked.append((r, c)) or large(z[..., r, c]), (7, 23), 4)
+    torch.testing.assert_close(made, large(z))
+    assert len(asked) == 2 * 5 and all(r.stop - r.start == c.stop - c.start == 6 for r, c in asked)
+
+
+def test_the_memory_of_coding_in_tiles_is_that_of_a_tile_whatever_the_picture(monkeypatch):
+    monkeypatch.setattr(latent, "WHOLE", 16)
+    monkeypatch.setattr(latent, "TILE", 16)
+    one = network()
+    codec = Latent(4, 2, sha256=identity(one)).use(one)
+    peaks = []
+    for side in (32, 128):
+        raw = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8)
+        for code, x in ((codec.encode, raw), (codec.decode, torch.randn(1, 4, side // 2, side // 2))):
+            with Live() as live:
+                made = code(x)
+            peaks.append(live.most - 3 * 4 * raw.numel())  # the picture itself, in float32, and what is made of it
+            assert made.isfinite().all()
+    monkeypatch.setattr(latent, "WHOLE", 64)
+    with Live() as whole:
+        codec.decode(torch.randn(1, 4, 64, 64))
+    assert peaks[2] < 1.2 * peaks[0] and peaks[3] < 1.2 * peaks[1] and whole.most > 5 * peaks[3]

@@ -11,7 +11,8 @@ from reverie.core.grids import Uniform
 from reverie.core.noise import Seeded
 from reverie.core.oracles.normal import Normal
 from reverie.core.schedules import Cosine
-from reverie.editing.tiles import Tiled, ramps, starts
+from reverie.core.windows import ramps, starts
+from reverie.editing.tiles import Tiled
 from reverie.samplers.heun import Heun
 
 FIELDS = 40

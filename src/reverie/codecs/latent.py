@@ -1,6 +1,8 @@
 """Pictures in the latents of an autoencoder."""
 
 import hashlib
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.windows import ramps, starts
 from ..errors import ReverieError
 from ..files import fill, load_tensors, must_fit, save_tensors, write_json
 from ..headers import header
@@ -18,6 +21,8 @@ from .pixels import Pixels
 
 FOLDER = "parts/codec"
 """Of a run: config.json and model.safetensors of its autoencoder."""
+WHOLE, TILE, OVERLAP = 128, 64, 0.25
+"""Positions a side up to which a latent is coded as a whole; beyond, those of a tile, and the share that two have in common."""
 MOST = 2_000_000_000
 """Parameters of an autoencoder."""
 
@@ -27,7 +32,8 @@ class Latent(Codec):
     """z = scale (mean - shift) of the mean of an autoencoder's latent, of `channels` channels at a `factor`-th of the size.
 
     `scale` and `shift` make z of about zero mean and unit spread: one number, or one for each channel. The autoencoder is
-    a part of the run; `sha256` is its `identity`, and no other is used.
+    a part of the run; `sha256` is its `identity`, and no other is used. What is larger than WHOLE x WHOLE positions is
+    coded in overlapping tiles, blended as `core.windows` says, so that memory is that of one.
     """
 
     channels: int = 4
@@ -89,16 +95,38 @@ class Latent(Codec):
         """z of pictures x (B, 3, H, W) in [-1, 1]. Raises ReverieError where sizes are no multiples of the factor."""
         if any(n % self.factor for n in x.shape[2:]):
             raise ReverieError(f"sizes are multiples of {self.factor}, not {'x'.join(map(str, x.shape[2:]))}")
-        network = self.network.to(x.device)
-        return (network.encode(x).float() - self._of(self.shift, x)) * self._of(self.scale, x)
+        network, f = self.network.to(x.device), self.factor
+        sides = x.shape[2] // f, x.shape[3] // f
+        mean = by_tiles(lambda r, c: network.encode(x[..., r.start * f : r.stop * f, c.start * f : c.stop * f]), sides, 1)
+        return (mean.float() - self._of(self.shift, x)) * self._of(self.scale, x)
 
     @torch.no_grad()
     def decode(self, z):
         network = self.network.to(z.device)
-        return Pixels().decode(network.decode(z.float() / self._of(self.scale, z) + self._of(self.shift, z)))
+        mean = z.float() / self._of(self.scale, z) + self._of(self.shift, z)
+        return Pixels().decode(by_tiles(lambda r, c: network.decode(mean[..., r, c]), z.shape[2:], self.factor))
 
     def _of(self, numbers: tuple[float, ...], like: Tensor) -> Tensor:
         return torch.tensor(numbers, device=like.device).reshape(-1, *[1] * (like.ndim - 2))
+
+
+def by_tiles(code: Callable[[slice, slice], Tensor], sides: Sequence[int], factor: int) -> Tensor:
+    """What `code` makes of all positions of a latent of these sides, (B, C, factor h, factor w); at once, or tile by tile."""
+    h, w = sides
+    if h * w <= WHOLE**2:
+        return code(slice(0, h), slice(0, w))
+    tile = [min(n, TILE) for n in sides]
+    at = [starts(n, side, OVERLAP) for n, side in zip(sides, tile)]
+    weights = [ramps(n * factor, side * factor, [factor * i for i in each]) for n, side, each in zip(sides, tile, at)]
+    whole: Tensor | None = None
+    for (i, top), (j, left) in itertools.product(enumerate(at[0]), enumerate(at[1])):
+        made = code(slice(top, top + tile[0]), slice(left, left + tile[1]))
+        if whole is None:
+            whole = made.new_zeros(*made.shape[:2], h * factor, w * factor)
+        rows, columns = (slice(n * factor, n * factor + m) for n, m in zip((top, left), made.shape[2:]))
+        whole[..., rows, columns] += made * (weights[0][i][:, None] * weights[1][j]).to(made)
+    assert whole is not None
+    return whole
 
 
 def identity(network: nn.Module) -> str:
