@@ -6,12 +6,6 @@ from torch import Tensor
 from reverie.features.base import Extractor
 
 
-def psnr(made: Tensor, true: Tensor) -> Tensor:
-    """Of uint8 or float levels (N, C, H, W), (N,) in dB: 10 log10 255^2 / mean square."""
-    square = (made.double() - true.double()).square().flatten(1).mean(1)
-    return 10 * torch.log10(255**2 / square.clamp(min=1e-12))
-
-
 def ssim(made: Tensor, true: Tensor) -> Tensor:
     """(N,) of uint8 (N, C, H, W), by scikit-image at its defaults."""
     from skimage.metrics import structural_similarity

@@ -24,6 +24,7 @@ from reverie.core.grids import Karras
 from reverie.core.noise import Seeded
 from reverie.data import builtin
 from reverie.features.classifier import Classifier
+from reverie.metrics.pairs import psnr
 from reverie.modalities.grids import write_picture
 from reverie.posterior.daps import DAPS
 from reverie.posterior.ddnm import DDNM
@@ -42,7 +43,7 @@ from reverie.posterior.tmpd import TMPD
 from reverie.samplers.ddpm import DDPM
 
 from . import inverse_page
-from .fidelity import apart, psnr, ssim
+from .fidelity import apart, ssim
 
 MODEL = "fashion_mnist"
 PICTURES, MORE, DRAWS, EVALUATIONS, BATCH = 32, 64, 8, 50, 128

@@ -20,8 +20,9 @@ from torch import Tensor
 import reverie
 from reverie.data.get import folder_of
 from reverie.features.efficientnet import EfficientNetLite0
+from reverie.metrics.pairs import psnr
 
-from .fidelity import apart, psnr, ssim
+from .fidelity import apart, ssim
 
 DOCS = Path(__file__).parent.parent / "docs"
 OUT, PICTURE = DOCS / "photographs.json", DOCS / "images" / "photographs.png"

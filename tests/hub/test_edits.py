@@ -183,6 +183,9 @@ def test_an_edit_under_a_prompt_from_the_command_line(system, painter, tmp_path,
         assert done.exit_code == 0 and "1 picture in" in done.output and list((tmp_path / verb).glob("0*.png")), (
             done.output
         )
-    for refused, says in ((["run", "--label", "cat"], "--prompt"), (["painter", "--prompt", "cat"], "inpaint, outpaint")):
+    for refused, says in (
+        (["run", "--label", "cat"], "--prompt"),
+        (["painter", "--prompt", "cat"], "inpaint, outpaint"),
+    ):
         done = CliRunner().invoke(app, ["edit", "vary", *refused, "--image", "picture.png", "--out", "no"])
         assert isinstance(done.exception, ReverieError) and says in str(done.exception)

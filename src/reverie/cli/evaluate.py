@@ -8,7 +8,8 @@ import click
 from .. import files
 from ..errors import ReverieError
 from ..recipes.card import tell
-from ..recipes.evaluating import Evaluation, data_of, evaluate_run
+from ..recipes.evaluating import Evaluation, data_of, evaluate_autoencoder, evaluate_run
+from ..systems.autoencoding import Autoencoding
 from ..training.memory import keep_freed
 from .sampling import bar, chosen, name_of, opened, sampling_options
 
@@ -30,12 +31,24 @@ def command(count: int, metric: tuple[str, ...], extractor: str | None, ladder: 
     system: Any = opened(run, options["weights"], options["average"])
     real, notes = data_of(run, data)
     keep_freed()
+    if isinstance(system, Autoencoding):
+        if metric or extractor:
+            raise ReverieError(
+                "an autoencoder is measured by what becomes of pictures: leave out --metric and --extractor"
+            )
+        said(evaluate_autoencoder(system, real, n=count, model=name_of(run), notes=notes), run, count, 0, out)
+        return
     with bar("sampling") as progress:
         task = progress.add_task("", total=1.0)
         found = evaluate_run(
             system, real, n=count, names=metric, extractor=extractor, rungs=ladder, notes=notes, model=name_of(run),
             progress=lambda done, total: progress.update(task, completed=done / total), **chosen(options),
         )  # fmt: skip
+    said(found, run, count, seed, out)
+
+
+def said(found: Evaluation, run: str, count: int, seed: int, out: Path | None) -> None:
+    """Shows the figures, and writes them into a file and the run's card."""
     for line in table(found):
         click.echo(line)
     beside = out is None and Path(run).is_dir()

@@ -10,6 +10,7 @@ import click
 from ..core.schedules import Schedule
 from ..discover import describe
 from ..errors import ReverieError, printable
+from ..systems.autoencoding import Autoencoding
 from ..systems.records import Record, fingerprint
 from ..systems.replaying import said_by, written
 from ..training import checkpoints
@@ -31,6 +32,8 @@ def command(run: str, weights: str) -> None:
 
 def of_run(run: str, weights: str) -> dict[str, str]:
     system = opened(run, weights, None)
+    if isinstance(system, Autoencoding):
+        return of_autoencoder(system)
     description, about = system.describe(), system.about
     denoiser = system.denoiser  # type: ignore[attr-defined]
     assert isinstance(denoiser.schedule, Schedule)
@@ -57,6 +60,20 @@ def of_run(run: str, weights: str) -> dict[str, str]:
         )
     if Path(run).is_dir() and (found := checkpoints.saved(Path(run) / "checkpoints")):
         rows["checkpoints"] = ", ".join(f"{int(path.name):,}" for path in found)
+    return {key: printable(value) for key, value in rows.items()}
+
+
+def of_autoencoder(system: Autoencoding) -> dict[str, str]:
+    network, about = system.network, system.about
+    size, shape = sum(p.numel() for p in network.parameters()), "x".join(map(str, system.shape))
+    rows = {
+        "data": f"{_plain(about.get('name'), 200)}, {about.get('count', 0):,} samples of {shape}",
+        "licence": _plain(about.get("licence") or "not stated", 200),
+        "autoencoder": f"{network.kind}, {size:,} parameters",
+        "latent": f"{'x'.join(map(str, system.latent.shape(system.shape)))}, {system.bits:.3g} bits a pixel",
+        "trained": f"{about['seen']:,} samples seen" if "seen" in about else "not said",
+        "weights": f"{about.get('weights')}, sha256 {system.weights_hash[:16]}",
+    }
     return {key: printable(value) for key, value in rows.items()}
 
 

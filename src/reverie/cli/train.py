@@ -85,12 +85,13 @@ def again(name: str, path: Path) -> click.Command:
         click.Option(["--out"], type=click.Path(path_type=Path), help="the run folder; runs/NAME by default"),
         click.Option(["--data"], type=click.Path(), help="where the data are now, where the recipe is not of a built-in set"),
         click.Option(["--from", "source"], help="where the run is now whose weights the recipe starts from, if from any"),
+        click.Option(["--codec"], help="where the autoencoder is now in whose latents the recipe learns, if in any"),
     ]  # fmt: skip
 
-    def run(out: Path | None, data: str | None, source: str | None) -> None:
+    def run(out: Path | None, data: str | None, source: str | None, codec: str | None) -> None:
         from ..recipes.repeating import repeat
 
-        repeat(path, out, data, source)
+        repeat(path, out, data, source, codec)
 
     return click.Command(name, params=params, callback=run, help="Do a recorded recipe once more, to the same bytes.")
 

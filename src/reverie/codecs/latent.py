@@ -80,6 +80,15 @@ class Latent(Codec):
     def attach(self, folder: Path) -> None:
         object.__setattr__(self, "_run", Path(folder))
 
+    def shape(self, raw: Sequence[int]) -> tuple[int, ...]:
+        """(C, *axes) of z of raw data of that shape. Raises ReverieError where there is none."""
+        if raw[0] != self.network.channels or any(n % self.factor for n in raw[1:]):
+            raise ReverieError(
+                f"this autoencoder is of {self.network.channels} channels, and of sides that are multiples of {self.factor}: "
+                f"not of {'x'.join(map(str, raw))}"
+            )
+        return (self.channels, *(n // self.factor for n in raw[1:]))
+
     def raw_shape(self, shape):
         return (self.network.channels, *(n * self.factor for n in shape[1:]))
 
@@ -97,7 +106,9 @@ class Latent(Codec):
             raise ReverieError(f"sizes are multiples of {self.factor}, not {'x'.join(map(str, x.shape[2:]))}")
         network, f = self.network.to(x.device), self.factor
         sides = x.shape[2] // f, x.shape[3] // f
-        mean = by_tiles(lambda r, c: network.encode(x[..., r.start * f : r.stop * f, c.start * f : c.stop * f]), sides, 1)
+        mean = by_tiles(
+            lambda r, c: network.encode(x[..., r.start * f : r.stop * f, c.start * f : c.stop * f]), sides, 1
+        )
         return (mean.float() - self._of(self.shift, x)) * self._of(self.scale, x)
 
     @torch.no_grad()
@@ -148,8 +159,8 @@ def read_autoencoder(folder: Path, wanted: str) -> Autoencoder:
     """Raises ReverieError where the folder holds none, or another than the one of that `identity`."""
     weights = folder / "model.safetensors"
     stated, config = header(weights), read_object(folder / "config.json")
-    made = _made(config, folder)
-    must_fit({name: one.shape for name, one in stated.items()}, made[0], str(weights), "the autoencoder of config.json")
+    made = {name: tuple(one.shape) for name, one in sketched(config, str(folder / "config.json")).state_dict().items()}
+    must_fit({name: one.shape for name, one in stated.items()}, made, str(weights), "the autoencoder of config.json")
     network = Autoencoder(**config)
     fill(network, load_tensors(weights), str(weights))
     if not wanted or identity(network) != wanted:
@@ -159,16 +170,14 @@ def read_autoencoder(folder: Path, wanted: str) -> Autoencoder:
     return network
 
 
-def _made(config: dict[str, Any], folder: Path) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Shapes of the tensors and the count of the numbers in them, none allocated."""
+def sketched(config: Any, source: str) -> Autoencoder:
+    """The autoencoder of these options with shapes and no memory. Raises ReverieError where it is none, or larger than any."""
     try:
         with torch.device("meta"):
-            sketch: nn.Module = Autoencoder(**config)
+            sketch = Autoencoder(**config)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ReverieError(f"{folder / 'config.json'} describes no autoencoder: {str(error)[:200]}") from None
+        raise ReverieError(f"{source} describes no autoencoder: {str(error)[:200]}") from None
     size = sum(p.numel() for p in sketch.parameters())
     if size > MOST:
-        raise ReverieError(
-            f"{folder / 'config.json'} describes an autoencoder of {size:.3g} parameters: more than any of ours"
-        )
-    return {name: tuple(one.shape) for name, one in sketch.state_dict().items()}, size
+        raise ReverieError(f"{source} describes an autoencoder of {size:.3g} parameters: more than any of ours")
+    return sketch

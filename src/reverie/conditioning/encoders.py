@@ -101,11 +101,11 @@ class Loaded:
     def said(self, texts: list[str]) -> Said:
         length = self.encoder.length
         whole = self.tokenizer(texts)["input_ids"]
-        for text, ids in zip(texts, whole):
-            if len(ids) > length:
-                lost = self.tokenizer.decode(ids[length - 1 : -1]).strip()
-                warnings.warn(f"a prompt has {len(ids)} tokens, of which this encoder reads {length}; left out: "
-                              f"{lost[:120]!r} of {text[:40]!r}...", ReverieWarning, stacklevel=4)  # fmt: skip
+        if long := [(text, ids) for text, ids in zip(texts, whole) if len(ids) > length]:
+            text, ids = long[0]
+            lost, others = self.tokenizer.decode(ids[length - 1 : -1]).strip(), f", and {len(long) - 1} more prompts"
+            warnings.warn(f"a prompt has {len(ids)} tokens, of which this encoder reads {length}; left out: {lost[:120]!r} of "
+                          f"{text[:40]!r}...{others if len(long) > 1 else ''}", ReverieWarning, stacklevel=4)  # fmt: skip
         told = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         ids, mask = told["input_ids"], told["attention_mask"].bool()
         clip = self.encoder.network.startswith("CLIP")

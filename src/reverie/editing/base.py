@@ -141,7 +141,9 @@ def check_model(system: System, verb: Edit) -> None:
         made = " x ".join(map(str, getattr(system, "shape", ()))) or "something else"
         raise ReverieError(f"edits are of pictures of 256 levels, and this model makes arrays ({made})")
     if isinstance(system, Inpainting) and not verb.paints:
-        raise ReverieError("this model was trained to paint parts of pictures anew, and edits in no other way: inpaint, outpaint")
+        raise ReverieError(
+            "this model was trained to paint parts of pictures anew, and edits in no other way: inpaint, outpaint"
+        )
     if isinstance(system.codec, Latent) and not verb.latents:
         raise ReverieError(
             f"{type(verb).__name__.lower()} goes by what single pixels say, and this model works in the latents of an "

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import SelfAttention
@@ -107,8 +106,18 @@ class Autoencoder(nn.Module):
         """x (B, channels, *axes) of a latent; the nearest codes are taken first, where there are codes."""
         return self.decoder(self.after(self.nearest(z)[0] if self.codes is not None else z))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(x_hat, what keeps the latent regular, (B,)): of a latent drawn with unit `noise` shaped like it, or of its mean; the
+        divergence from a unit Gaussian. Where there are codes, of the nearest ones, through which gradients go straight, and
+        what brings codes and latent together, summed over positions.
+        """
+        if self.codes is None:
+            mean, log_variance = self.moments(x)
+            z = mean if noise is None else mean + (0.5 * log_variance).exp() * noise
+            return self.decode(z), divergence(mean, log_variance)
+        z = self.encode(x)
+        codes, loss = committed(z, self.nearest(z)[0])
+        return self.decoder(self.after(codes)), loss
 
 
 class Encoder(nn.Module):
@@ -206,6 +215,6 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def committed(z: Tensor, codes: Tensor, weight: float = 0.25) -> tuple[Tensor, Tensor]:
-    """(codes whose gradient goes to z, the loss that brings codes and z together): van den Oord et al. 2017."""
-    loss = F.mse_loss(codes, z.detach()) + weight * F.mse_loss(z, codes.detach())
-    return z + (codes - z).detach(), loss
+    """(codes whose gradient goes to z, the loss of each sample that brings codes and z together): van den Oord et al. 2017."""
+    loss = (codes - z.detach()).square() + weight * (z - codes.detach()).square()
+    return z + (codes - z).detach(), loss.flatten(1).sum(1)

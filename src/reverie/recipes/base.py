@@ -16,7 +16,7 @@ class Recipe(abc.ABC):
     def run(self, out: Path | None = None, resume: bool = False) -> Path: ...
 
 
-PLACES = ("data", "source")
+PLACES = ("data", "source", "codec")
 """Options that are places on this machine: recipe.json does not hold them."""
 
 

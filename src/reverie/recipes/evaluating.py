@@ -8,15 +8,21 @@ from typing import Any
 import torch
 
 from .. import discover, metrics
+from ..codecs.detail import enlarged
+from ..codecs.pixels import Pixels
 from ..core.denoisers import Denoiser
 from ..data.base import Dataset
+from ..data.degradations import shrunk
 from ..data.stored import held
 from ..errors import ReverieError
 from ..features.base import Extractor, choose
 from ..features.classifier import Classifier
+from ..features.perceptual import Perceptual
 from ..metrics.base import Metric, Model, Population
-from ..metrics.evaluate import Result, evaluate
+from ..metrics.evaluate import Figure, Result, evaluate
 from ..metrics.ladder import ladder
+from ..metrics.pairs import psnr
+from ..systems.autoencoding import Autoencoding
 from ..systems.base import shipped
 from ..systems.records import made_by
 from .repeating import recorded
@@ -113,6 +119,40 @@ def evaluate_run(
     made = made_by(system, model, info, made="figures")
     made["data"] = {"name": data.name, "fingerprint": data.fingerprint()}
     return Evaluation(result, steps, made)
+
+
+def evaluate_autoencoder(
+    system: Autoencoding, data: Dataset, *, n: int = 1000, model: str = "", notes: Sequence[str] = ()
+) -> Evaluation:
+    """How near n held-out pictures come back: PSNR in dB and, where its network is on this machine, `Perceptual` distance;
+    beside them the same pictures shrunk to the latent's sides and enlarged by cubic interpolation.
+    """
+    assert data.test is not None
+    raw = held(data.test.raw)
+    raw = raw[torch.arange(min(n, len(raw))) * len(raw) // min(n, len(raw))]
+    pixels, warnings = Pixels(), list(notes)
+    cubic = pixels.decode(enlarged(shrunk(pixels.encode(raw), system.network.factor), system.network.factor))
+    try:
+        eyes: Perceptual | None = Perceptual()
+    except ReverieError as error:
+        eyes = None
+        warnings.append(f"no perceptual distance: {error}")
+
+    def measured(made: torch.Tensor) -> Result:
+        each = {"psnr": (psnr(made, raw), "higher", "dB")}
+        if eyes is not None:
+            with torch.no_grad():
+                far = [eyes(pixels.encode(a), pixels.encode(b)) for a, b in zip(made.split(64), raw.split(64))]
+            each["perceptual"] = (torch.cat(far), "lower", "")
+        found = {name: Figure(x.double().mean().item(), (x.double().std() / len(x) ** 0.5).item(), better, unit, {})
+                 for name, (x, better, unit) in each.items()}  # fmt: skip
+        return Result({"samples": len(raw)}, None, None, found, warnings)
+
+    result = measured(system.reconstruct(raw))
+    result.figures["bits a pixel"] = Figure(system.bits, None, "lower", "bits", {})
+    made = made_by(system, model, {"seed": 0, "scale": 1.0, "dtype": "float32"}, made="figures")
+    made["data"] = {"name": data.name, "fingerprint": data.fingerprint()}
+    return Evaluation(result, {"cubic": measured(cubic)}, made)
 
 
 def asking(system: Any, values: Mapping[str, torch.Tensor]) -> Denoiser:

@@ -12,6 +12,7 @@ from ..core.noise import Noise, Seeded
 from ..data.ahead import ahead
 from ..data.base import Dataset
 from ..data.order import which
+from ..data.stored import Stored
 
 MOST_WORKERS = 64
 
@@ -26,15 +27,16 @@ class Change(Protocol):
 def batches(
     data: Dataset, codec: Codec, conditioner: Conditioner, *, seed: int, seen: int, total: int, batch: int,
     micro_batch: int, rank: int = 0, processes: int = 1, device: torch.device | str = "cpu", workers: int = 0,
-    augmentation: Change | None = None,
+    augmentation: Change | None = None, latents: Tensor | Stored | None = None,
 ) -> Iterator[Mapping[str, Any]]:  # fmt: skip
-    """What losses are called with, micro-batch by micro-batch, from `seen` to `total` samples.
+    """What losses are called with, micro-batch by micro-batch, from `seen` to `total` samples; `latents` are z of all samples,
+    where they are known already.
 
     Which sample comes, and all that is random about it, is a function of (seed, place): batches, workers and processes
     only share the places out.
     """
     for one in ahead(
-        lambda places: prepared(data, codec, conditioner, seed, places, augmentation),
+        lambda places: prepared(data, codec, conditioner, seed, places, augmentation, latents),
         places_of(seen, total, batch, micro_batch, rank, processes),
         workers,
     ):
@@ -50,11 +52,12 @@ def places_of(seen: int, total: int, batch: int, micro_batch: int, rank: int, pr
 
 
 def prepared(
-    data: Dataset, codec: Codec, conditioner: Conditioner, seed: int, places: range, augmentation: Change | None
-) -> Mapping[str, Any]:
+    data: Dataset, codec: Codec, conditioner: Conditioner, seed: int, places: range, augmentation: Change | None,
+    latents: Tensor | Stored | None = None,
+) -> Mapping[str, Any]:  # fmt: skip
     """One micro-batch: a function of its arguments, which a worker may call at any time, in any order."""
     rows, noise = which(seed, places, len(data)), Seeded.at(seed, places, "train")
-    x = codec.encode(data.raw[rows])
+    x = codec.encode(data.raw[rows]) if latents is None else latents[rows]
     values = {key: value[rows] for key, value in data.values.items()}
     if augmentation is not None:
         x, made = augmentation(x, Seeded.at(seed, places, "augment"))

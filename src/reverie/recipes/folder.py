@@ -1,14 +1,11 @@
 """A folder of pictures, or archives and tables of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..data.check import Check
-from ..data.sources import pieces, present
-from ..errors import ReverieError
-from ..modalities.images import Images
 from .base import option
 from .generation import Generation
+from .opening import folder_of_pictures
 
 
 @dataclass(frozen=True)
@@ -26,11 +23,10 @@ class Folder(Generation):
         2.0, "scale of guidance away from the model's own early self, of samples without conditions; 1 is none"
     )
     strict: bool = option(False, "refuse a folder of which anything is skipped or doubtful")
+    codec: str = option("", "a run of `reverie train autoencoder`, in whose latents the model learns")
 
     def dataset(self):
-        if not self.data or not present(self.data) or (Path(self.data).is_file() and not pieces(self.data)):
-            raise ReverieError(f"{self.data or 'no folder'} is not a folder of pictures: reverie train FOLDER")
-        data = Images().load(Path(self.data), **({"size": self.size} if self.size else {}))
+        data = folder_of_pictures(self.data, self.size)
         if self.strict:
             Check(data).require_clean()
         return data

@@ -31,35 +31,23 @@ from ..samplers.base import Sampler
 from ..systems.base import WEIGHTS, Samples
 from ..systems.diffusion import Defaults, Diffusion, build_backbone
 from ..training.loop import seeded
-from ..training.optimizers import OPTIMIZERS
-from .base import Recipe, option
-from .feeding import MOST_WORKERS, Change
+from .base import option
+from .card import card
+from .feeding import Change
 from .freezing import freeze
-from .networks import network_for
-from .running import train_run
+from .latents import codec_of, named
+from .learning import Training
+from .networks import chosen_network, network_for
+from .session import EARLY
+from .starting import started
 
 COMPILE = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
-class Generation(Recipe, abc.ABC):
-    """The options of training; what is None is chosen, once, and written into the run's recipe.json."""
+class Generation(Training, abc.ABC):
+    """The options of training a diffusion model."""
 
-    minutes: float | None = option(
-        None, "train for about this long; the samples it amounts to are measured at the start"
-    )
-    samples: int | None = option(None, "train until this many samples were seen, whatever the minutes")
-    seed: int = option(0, "of weights, order and noise")
-    batch: int = option(32, "samples an update")
-    micro_batch: int | None = option(None, "samples at a time, where a batch does not fit in memory")
-    learning_rate: float | None = option(
-        None, "the highest, 0.004 for muon and 0.002 for adamw; it rises over the first samples and falls at the end"
-    )
-    optimizer: str = option("muon", "muon, which learns more from each sample, or adamw")
-    weight_decay: float = option(0.0, "of the optimizer")
-    warmup: int = option(5_000, "samples over which the learning rate rises")
-    decay: float = option(0.6, "share of training over which the learning rate falls to nothing")
-    average: float = option(0.1, "length of the average of the weights that is saved, as a share of training")
     source: str = option("", "a run, or a shipped model, whose weights this one starts from", flag="from")
     from_weights: str = option("ema", "which weights of that run: ema or raw")
     freeze: str = option("", "parts of the network that stay as that run has them, such as 'down.*, conditions'")
@@ -85,8 +73,6 @@ class Generation(Recipe, abc.ABC):
     self_guidance: float = option(
         1.0, "scale of guidance away from the model's own early self, of samples without conditions; 1 is none"
     )
-    held_out: int = option(0, "samples kept from training to evaluate against, where a set has none of its own")
-    dtype: str | None = option(None, "float32 or bfloat16; the faster in a short trial")
     compile: str = option(
         "auto", "kernels compiled for this machine: on, off, or auto, where a trial before a long training shows a gain"
     )
@@ -94,56 +80,18 @@ class Generation(Recipe, abc.ABC):
         False,
         "compute the inside of every block twice and keep none of it: less memory, a third more work, same gradients",
     )
-    workers: int = option(0, "threads that prepare batches ahead; 0 prepares each when it is needed. Changes no bytes")
-    checkpoints: int = option(8, "times that training is saved on the way")
-    snapshots: int = option(16, "times that averages are kept, to choose their length afterwards")
 
     kind: ClassVar[type[Diffusion]] = Diffusion
     """Of the system that is trained."""
     loudest: ClassVar[float] = 80.0
     """sigma / alpha where sampling begins."""
-    after: ClassVar[str] = "Make samples with"
-    command: ClassVar[str] = "reverie sample {run}"
-    """What is said at the end."""
-
-    @abc.abstractmethod
-    def dataset(self) -> Dataset:
-        """The data, with their `test` part where there is one."""
-
-    def run(self, out=None, resume=False):
-        return train_run(self, out, resume)
-
-    def loaded(self) -> Dataset:
-        data = self.dataset()
-        if self.held_out and data.test is None:
-            data, test = data.split(self.held_out, self.seed)
-            data.test = test
-        return data
 
     def checked(self) -> None:
-        """Raises ReverieError for options that cannot be, before anything is written."""
-        for name in (
-            "batch",
-            "micro_batch",
-            "samples",
-            "minutes",
-            "learning_rate",
-            "checkpoints",
-            "snapshots",
-            "sample_steps",
-        ):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise ReverieError(f"{name.replace('_', '-')} must be more than 0, not {value}")
-        if self.micro_batch and self.batch % self.micro_batch:
-            raise ReverieError(f"a batch of {self.batch} is not a whole number of micro-batches of {self.micro_batch}")
-        if self.dtype not in (None, "float32", "bfloat16"):
-            raise ReverieError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
+        super().checked()
+        if self.sample_steps < 1:
+            raise ReverieError(f"sample-steps must be more than 0, not {self.sample_steps}")
         if self.compile not in COMPILE:
             raise unknown("choice of compile", self.compile, COMPILE)
-        if not 0 <= self.workers <= MOST_WORKERS:
-            raise ReverieError(f"workers are 0 to {MOST_WORKERS}, not {self.workers}")
-        if self.optimizer not in OPTIMIZERS:
-            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if not 0 <= self.self_guidance < 100:
             raise ReverieError(f"self-guidance is a scale from 0 to 100, not {self.self_guidance}")
         for name in ("dropout", "augment"):
@@ -151,16 +99,35 @@ class Generation(Recipe, abc.ABC):
                 raise ReverieError(f"{name} is a share below 1, not {value}")
         if self.from_weights not in WEIGHTS:
             raise unknown("weights", self.from_weights, WEIGHTS)
+        if self.codec and self.augment:
+            raise ReverieError("samples are not changed in latents, which turn with no picture: leave out --augment")
         self.process()
         discover.parse("weight", weights, Weight, self.weight)
         discover.parse("density", densities, Density, self.density)
         discover.parse("sampler", samplers, Sampler, self.sampler)
 
-    def shared_among(self, processes: int) -> None:
-        """Raises ReverieError where a batch cannot be shared out evenly, whole micro-batches to each process."""
-        share = self.batch // processes
-        if self.batch % processes or (self.micro_batch and share % self.micro_batch):
-            raise ReverieError(f"a batch of {self.batch} cannot be shared among {processes} processes in equal parts")
+    def started(self, data, before=None):
+        recipe, begun = started(self, data, before)
+        if self.codec:
+            begun = {**begun, "codec": named(self.codec, codec_of(self.codec))}
+        return recipe, begun
+
+    def closed(self, data, total):
+        return replace(
+            super().closed(data, total), network=self.network or chosen_network(self.shape(data)),
+            schedule=self.schedule or "cosine", parameterization=self.parameterization or "karras",
+        )  # fmt: skip
+
+    def plain(self):
+        return replace(super().plain(), compile="off")
+
+    def finish(self, system, data, average, early):
+        if self.self_guidance != 1 and not system.conditioner.keys:
+            weak, scale = (EARLY, self.self_guidance) if early else ("", 1.0)
+            system.defaults = replace(system.defaults, weak=weak, scale=scale)
+
+    def card(self, system, folder):
+        return card(system, folder, self)
 
     def process(self) -> tuple[Schedule, Parameterization]:
         """How noise is added, and what the network predicts."""
@@ -175,11 +142,17 @@ class Generation(Recipe, abc.ABC):
 
     def shape(self, data: Dataset) -> tuple[int, ...]:
         """(C, *axes) of what the network sees."""
-        return data.shape
+        return codec_of(self.codec).shape(data.shape) if self.codec else data.shape
+
+    def coded(self, data: Dataset) -> Codec:
+        """What samples are in, when they are learned."""
+        if self.codec:
+            return codec_of(self.codec)
+        return Pixels.fit(data) if data.raw.dtype == torch.uint8 else Standard.fit(data)
 
     def parts(self, data: Dataset) -> tuple[Codec, Conditioner, Modality]:
         """How samples are coded, what is said of them, and how they are written."""
-        codec: Codec = Pixels.fit(data) if data.raw.dtype == torch.uint8 else Standard.fit(data)
+        codec = self.coded(data)
         conditioner = automatic(data, self.dropout)
         if isinstance(augmentation := self.augmentation(data), Augmentation):
             conditioner = Augmented(conditioner, augmentation.names)

@@ -11,7 +11,8 @@ from ..errors import ReverieError, unknown
 from ..reading import SMALL, read_json, read_object
 from . import starting
 from .base import PLACES, Recipe
-from .generation import Generation
+from .latents import require
+from .learning import Training
 from .running import train_run
 from .screen import say
 
@@ -31,14 +32,23 @@ MOST = {
 PARTS = ("options", "chosen", "data", "versions")
 
 
-def repeat(path: Path, out: Path | None = None, data: str | None = None, source: str | None = None) -> Path:
+def repeat(
+    path: Path, out: Path | None = None, data: str | None = None, source: str | None = None, codec: str | None = None
+) -> Path:  # fmt: skip
     """Does the recipe.json of a run again, with all that was chosen then, and returns the new run's folder.
 
     The data are the built-in set, `data`, or where the old run found them; what it starts from, if from another run, is
     `source`, or found likewise. Same machine and versions: same bytes. Raises ReverieError where the file is no recipe of
     ours, and where the data or the weights to start from are not those of the recipe.
     """
+    recipe: Any
     recipe, settled = recorded(path, data)
+    if codec and "codec" not in settled:
+        raise ReverieError("this recipe works in no latents: leave out --codec")
+    if codec:
+        recipe = replace(recipe, codec=codec)
+    if "codec" in settled:
+        require(recipe.codec, settled["codec"], str(path))
     if source and "from" not in settled:
         raise ReverieError("this recipe starts from no other run: leave out --from")
     if "from" in settled:
@@ -49,20 +59,22 @@ def repeat(path: Path, out: Path | None = None, data: str | None = None, source:
     return train_run(recipe, out, False, before=settled)
 
 
-def recorded(path: Path, data: str | None = None) -> tuple[Generation, dict[str, Any]]:
+def recorded(path: Path, data: str | None = None) -> tuple[Training, dict[str, Any]]:
     """The recipe in a recipe.json that may be hostile, and all that the file says. Raises ReverieError."""
     settled = read_json(path, SMALL)
     if not isinstance(settled, dict) or not all(isinstance(settled.get(key), dict) for key in PARTS):
         raise ReverieError(f"{path} is no recipe of a run: those lie in a run folder as recipe.json")
-    recipe = read(settled, str(path), place_of(settled, path, data))
+    recipe: Any = read(settled, str(path), place_of(settled, path, data))
     if "from" in settled:
         starting.checked(settled["from"], str(path))
-        source = local_of(path).get("from")
-        recipe = replace(recipe, source=source if isinstance(source, str) and len(source) < 4096 else "")
+    for told, option in (("from", "source"), ("codec", "codec")):
+        place = local_of(path).get(told)
+        if told in settled and isinstance(place, str) and len(place) < 4096 and hasattr(recipe, option):
+            recipe = replace(recipe, **{option: place})
     return recipe, settled
 
 
-def read(settled: dict[str, Any], source: str, place: str) -> Generation:
+def read(settled: dict[str, Any], source: str, place: str) -> Training:
     """The recipe, nothing left open, of plain data that may be hostile; what was chosen is checked too."""
     cls, options = kind_of(settled), settled["options"]
     known = {field.name for field in fields(cls) if field.name not in PLACES}
@@ -70,7 +82,7 @@ def read(settled: dict[str, Any], source: str, place: str) -> Generation:
         if key not in known:
             raise unknown("option in recipe.json", key, known)
     for key in ("network", "samples", "dtype", "schedule", "parameterization", "learning_rate"):
-        if options.get(key) is None:
+        if key in known and options.get(key) is None:
             raise ReverieError(f"{source} leaves {key} open: it was not written by a run")
     hints = get_type_hints(cls)
     for key, value in options.items():
@@ -108,9 +120,9 @@ def check_chosen(chosen: dict[str, Any], batch: int, source: str) -> None:
         raise ReverieError(f"{source}: smaller must list [samples seen, micro-batch], of parts of a batch of {batch}")
 
 
-def kind_of(settled: dict[str, Any]) -> type[Generation]:
+def kind_of(settled: dict[str, Any]) -> type[Training]:
     cls = discover.lookup("recipe", recipes, Recipe, str(settled.get("recipe")))
-    if not issubclass(cls, Generation):
+    if not issubclass(cls, Training):
         raise ReverieError(f"the recipe {cls.__name__} trains no model")
     return cls
 

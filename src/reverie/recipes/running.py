@@ -21,16 +21,17 @@ from ..training.loop import Step
 from ..training.memory import keep_freed
 from ..training.processes import accelerator, bare
 from .base import PLACES
+from .latents import require
 from .screen import say
 from .session import Session, marked, room
-from .starting import checked, started
+from .starting import checked
 from .trial import fresh, require_space, settle, size_of
 
 if TYPE_CHECKING:
-    from .generation import Generation
+    from .learning import Training
 
 
-def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapping[str, Any] | None = None) -> Path:
+def train_run(recipe: "Training", out: Path | None, resume: bool, before: Mapping[str, Any] | None = None) -> Path:
     """Does the recipe in a new folder, or goes on in an old one, and returns the folder. Raises ReverieError.
 
     Where the recipe was done before, `before` is its recipe.json: the data must be those, and what was chosen then stays.
@@ -49,11 +50,11 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapp
     if door.is_main_process and not resume and data.report.found:
         for line in Check(data).lines():
             say(line)
-        if data.captions:
+        if data.captions and not recipe.reads_captions:
             say("note: the captions are not used by this recipe, which learns no text")
     if door.is_main_process and not resume:
         out = fresh(out, data.name)
-        recipe, begun = started(recipe, data, before)
+        recipe, begun = recipe.started(data, before)
         recipe, chosen = settle(recipe, data, door.device, door.num_processes, again=before is not None)
         chosen = before["chosen"] if before else chosen
         recipe.shared_among(door.num_processes)
@@ -68,11 +69,14 @@ def train_run(recipe: "Generation", out: Path | None, resume: bool, before: Mapp
             **origin(data),
         }
         files.write_json(out / "recipe.json", settled)
-        files.write_json(out / "local.json", {"data": recipe.data, **({"from": recipe.source} if begun else {})})
+        places = {"data": recipe.data, "from": recipe.source, "codec": recipe.codec}
+        files.write_json(out / "local.json", {key: place for key, place in places.items() if place or key == "data"})
     door.wait_for_everyone()
     assert out is not None
     settled = resumed(out, data)
     recipe = replace(recipe, **settled["options"])
+    if "codec" in settled:
+        require(recipe.codec, settled["codec"], str(out / "recipe.json"))
     recipe.shared_among(door.num_processes)
     torch.set_num_threads(settled["chosen"]["threads"])
     system = recipe.system(data)
@@ -121,14 +125,14 @@ def fit(session: Session, resume: bool) -> bool:
                 return False
         if reports.faults:
             say(f"{reports.faults:,} updates were skipped, since their numbers were not finite; log.jsonl says when")
-    session.system.denoiser.backbone = bare(session.backbone)
+    session.system.network = bare(session.backbone)
     return True
 
 
 class Reports:
     """Averages of what the steps said since the last report; the loss on the way is a running one."""
 
-    def __init__(self, recipe: "Generation", seen: int) -> None:
+    def __init__(self, recipe: "Training", seen: int) -> None:
         self.rate, self.loss, self.started, self.first = recipe.learning_rate or 0.0, 0.0, time.monotonic(), seen
         self.steps: list[Step] = []
         self.faults = 0
@@ -155,7 +159,7 @@ class Reports:
         }
 
 
-def options(recipe: "Generation") -> dict[str, Any]:
+def options(recipe: "Training") -> dict[str, Any]:
     """The resolved options, less the places of data and source, which are this machine's."""
     return {f.name: describe(getattr(recipe, f.name)) for f in fields(recipe) if f.name not in PLACES}
 

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from ..errors import ReverieError
 from ..files import fill, load_tensors, must_fit
 from ..modalities.grids import write_picture
 from ..systems.base import hash_of
-from ..systems.diffusion import Diffusion
 from ..systems.records import KEY, made_by
 from ..training import checkpoints
 from ..training.averages import Average, Power, snapshot
@@ -25,14 +24,14 @@ from ..training.loop import Objective, Step, train
 from ..training.memory import OutOfMemory, is_shortage
 from ..training.processes import bare
 from ..training.rates import Trapezoid
-from .card import card
 from .feeding import batches
+from .latents import latents
 from .screen import say
 from .starting import take_over
 from .trial import LENGTHS, optimizer_of, smaller
 
 if TYPE_CHECKING:
-    from .generation import Generation
+    from .learning import Training
 
 EARLY = "early"
 """The weights that guide a model without conditions away from its own early self."""
@@ -40,11 +39,12 @@ EARLY = "early"
 
 @dataclass
 class Session:
-    """Backbone, optimizer, averages and counters of a run, on `door`, the accelerator. Weights start as the system's."""
+    """Network, optimizer, averages and counters of a run, on `door`, the accelerator. Weights start as the system's."""
 
-    recipe: "Generation"
+    recipe: "Training"
     data: Dataset
-    system: Diffusion
+    system: Any
+    """A `System` with a codec, a conditioner and a modality."""
     folder: Path
     door: Any
     settled: dict[str, Any]
@@ -58,10 +58,15 @@ class Session:
         self.loss = self.recipe.loss(self.system)
         self.backbone = self.system.network
         self.backbone.compiled = self.recipe.compile == "on"
-        self.system.denoiser.backbone = self.door.prepare(self.backbone)
+        self.system.network = self.door.prepare(self.backbone)
         self.loss.to(self.door.device)
         self.optimizer = self.door.prepare(optimizer_of(self.recipe, self.loss))
+        self.rivals = [
+            Objective(one.to(self.door.device), self.door.prepare(optimizer_of(self.recipe, one)))
+            for one in self.recipe.rivals(self.loss)
+        ]
         self.kept = self.averages()
+        self.coded = latents(self.data, self.system.codec)
 
     def averages(self) -> dict[float, Average]:
         return {length: Average(self.backbone, Power(length)) for length in sorted({*LENGTHS, self.recipe.average})}
@@ -70,7 +75,7 @@ class Session:
         """The weights before the first update: what is taken over from another run, where the recipe names one."""
         if told := self.settled.get("from"):
             with self.unwrapped():
-                take_over(self.recipe, told, self.system)
+                take_over(self.recipe, told, self.system)  # type: ignore[arg-type]
             self.kept = self.averages()
 
     def steps(self) -> Iterator[Step]:
@@ -83,8 +88,8 @@ class Session:
             fed = batches(self.data, self.system.codec, self.system.conditioner, seed=recipe.seed, seen=self.seen,
                           total=until, batch=recipe.batch, micro_batch=micro, rank=door.process_index,
                           processes=door.num_processes, device=door.device, workers=recipe.workers,
-                          augmentation=recipe.augmentation(self.data))  # fmt: skip
-            loop = train([Objective(self.loss, self.optimizer)], fed, accelerator=door, accumulate=share // micro,
+                          augmentation=recipe.augmentation(self.data), latents=self.coded)  # fmt: skip
+            loop = train([Objective(self.loss, self.optimizer), *self.rivals], fed, accelerator=door, accumulate=share // micro,
                          rate=Trapezoid(recipe.samples, recipe.warmup, recipe.decay), seed=recipe.seed,
                          count=self.count, seen=self.seen, guard=self.guard)  # fmt: skip
             try:
@@ -121,9 +126,13 @@ class Session:
     def save(self) -> None:
         """The checkpoint, and the model as it is now. Raises ReverieError where the disk is full."""
         raw = bare(self.backbone)
-        state, groups = checkpoints.of_optimizer(self.inner_optimizer)
+        state, groups = checkpoints.of_optimizer(inner(self.optimizer))
         tensors = {"raw": raw.state_dict(), "optimizer": state}
         tensors |= {f"average-{length:.3f}": average.tensors for length, average in self.kept.items()}
+        for i, rival in enumerate(self.rivals):
+            beside, rival_groups = checkpoints.of_optimizer(inner(rival.optimizer))
+            tensors |= {f"rival-{i}": rival.loss.state_dict(), f"rival-{i}-optimizer": beside}
+            groups = [*groups, *rival_groups]
         said = {"count": self.count, "groups": groups, "guard": self.guard.score}
         with room(self.folder):
             checkpoints.save(self.folder / "checkpoints", Checkpoint(self.seen, tensors, said))
@@ -133,12 +142,10 @@ class Session:
         """The model as it is now."""
         raw = bare(self.backbone).state_dict()
         self.system.about["seen"] = self.seen
-        early, defaults = self.early(), self.system.defaults
-        if self.recipe.self_guidance != 1 and not self.system.conditioner.keys:
-            weak, scale = (EARLY, self.recipe.self_guidance) if early else ("", 1.0)
-            self.system.defaults = replace(defaults, weak=weak, scale=scale)
-        weights = {"ema": self.kept[self.recipe.average].tensors, "raw": {}}
-        weights |= {EARLY: load_tensors(early)} if early and self.system.defaults.weak else {}
+        early, average = self.early(), self.kept[self.recipe.average].tensors
+        self.recipe.finish(self.system, self.data, average, early is not None)
+        weights = {"ema": average, "raw": {}}
+        weights |= {EARLY: load_tensors(early)} if early and self.system.weak_weights else {}
         with room(self.folder), self.unwrapped():
             self.system.save(self.folder, **{name: {**raw, **tensors} for name, tensors in weights.items()})
 
@@ -153,7 +160,7 @@ class Session:
     def describe(self) -> None:
         """Writes the card, which shows the newest preview."""
         with room(self.folder), self.unwrapped():
-            files.write_text(self.folder / "README.md", card(self.system, self.folder, self.recipe))
+            files.write_text(self.folder / "README.md", self.recipe.card(self.system, self.folder))
 
     def snapshot(self) -> None:
         """The averages from which one of any length is reconstructed."""
@@ -195,14 +202,23 @@ class Session:
     def put_back(self, found: Checkpoint) -> None:
         """Takes everything over from a checkpoint. Raises ReverieError where it is that of another run."""
         names = {f"average-{length:.3f}": average for length, average in self.kept.items()}
-        lacking = {"raw", "optimizer", *names} - found.tensors.keys()
+        beside = {f"rival-{i}{what}" for i in range(len(self.rivals)) for what in ("", "-optimizer")}
+        lacking = {"raw", "optimizer", *names, *beside} - found.tensors.keys()
         count, score = found.state.get("count"), found.state.get("guard", 0.0)
         if lacking or type(count) is not int or count < 0 or type(score) not in (int, float):
             raise ReverieError(f"the checkpoint at {found.seen:,} samples in {self.folder} is not of this recipe: "
                                f"it lacks {', '.join(sorted(lacking)) or 'its counters'}")  # fmt: skip
         source = f"the checkpoint at {found.seen:,} samples in {self.folder}"
         fill(bare(self.backbone), found.tensors["raw"], source)
-        checkpoints.into_optimizer(self.inner_optimizer, found.tensors["optimizer"], found.state.get("groups", []))
+        groups, first = found.state.get("groups", []), len(inner(self.optimizer).param_groups)
+        checkpoints.into_optimizer(inner(self.optimizer), found.tensors["optimizer"], groups[:first])
+        for i, rival in enumerate(self.rivals):
+            fill(rival.loss, found.tensors[f"rival-{i}"], source)
+            last = first + len(inner(rival.optimizer).param_groups)
+            checkpoints.into_optimizer(
+                inner(rival.optimizer), found.tensors[f"rival-{i}-optimizer"], groups[first:last]
+            )
+            first = last
         for name, average in names.items():
             own = {key: tuple(tensor.shape) for key, tensor in average.tensors.items()}
             given = {key: tuple(tensor.shape) for key, tensor in found.tensors[name].items()}
@@ -214,6 +230,7 @@ class Session:
         """Grids of samples at fixed seeds, from the raw and the averaged weights; training goes on where there are none."""
         with self.unwrapped():
             shown, raw = type(self.system).build(self.system.describe()), self.system.network.state_dict()
+        shown.attach(self.folder)
         for name, tensors in (("raw", raw), ("ema", {**raw, **self.kept[self.recipe.average].tensors})):
             path = self.folder / "samples" / f"{self.seen:08d}-{name}.png"
             if path.exists():
@@ -232,19 +249,20 @@ class Session:
                 path.parent.mkdir(exist_ok=True)
                 write_picture(shown.modality.show(samples.raw, columns=10), path, {KEY: about})
 
-    @property
-    def inner_optimizer(self) -> torch.optim.Optimizer:
-        return self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
-
     @contextmanager
     def unwrapped(self) -> Iterator[None]:
-        """The system with its own backbone inside, without what several processes wrap around it."""
-        prepared = self.system.denoiser.backbone
-        self.system.denoiser.backbone = bare(prepared)
+        """The system with its own network inside, without what several processes wrap around it."""
+        prepared = self.system.network
+        self.system.network = bare(prepared)
         try:
             yield
         finally:
-            self.system.denoiser.backbone = prepared
+            self.system.network = prepared
+
+
+def inner(optimizer: Any) -> torch.optim.Optimizer:
+    """The optimizer that several processes' one is around."""
+    return getattr(optimizer, "optimizer", optimizer)
 
 
 def marked(before: int, seen: int, total: int, times: int) -> bool:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ..codecs.pixels import Pixels
 from ..conditioning.encoders import Encoder
 from ..conditioning.text import Text, packed
 from ..data.base import Dataset
@@ -35,6 +34,8 @@ class TextToImage(Folder):
     scale: float = option(3.0, "of guidance when sampling, unless another is asked for; 1 is none")
     sampler: str = option("dpmpp_2m", "when sampling, unless another is asked for; `reverie samplers` lists them")
 
+    reads_captions = True
+
     def loaded(self):
         data = super().loaded()
         data.values, data.classes, data.scalar_names = prompts(data), (), ()
@@ -49,7 +50,7 @@ class TextToImage(Folder):
         width = encoder(["a"], folder, folder).tokens.shape[2]
         text = Text((encoder,), width, self.dropout, pooled=width)
         text.remember(data.captions)
-        return Pixels.fit(data), text, Images()
+        return self.coded(data), text, Images()
 
     def preview(self, system, data) -> Samples:
         held = data.test.captions if data.test is not None else ()

@@ -11,7 +11,7 @@ import torch
 
 from ..data.base import Dataset
 from ..errors import ReverieError
-from ..systems.diffusion import Diffusion
+from ..systems.base import System
 from ..systems.kernels import check_compiles
 from ..training.averages import weights_of
 from ..training.estimate import estimated, free
@@ -20,11 +20,11 @@ from ..training.memory import OutOfMemory
 from ..training.optimizers import OPTIMIZERS, RATES
 from ..training.processes import bfloat16_is_fast
 from .feeding import batches
-from .networks import chosen_network
+from .latents import latents
 from .screen import say
 
 if TYPE_CHECKING:
-    from .generation import Generation
+    from .learning import Training
 
 TRIAL_SECONDS = 6.0
 LONG, GAIN = 600.0, 1.03
@@ -36,8 +36,8 @@ LENGTHS = (0.05, 0.1)
 
 
 def settle(
-    recipe: "Generation", data: Dataset, device: torch.device, processes: int = 1, again: bool = False
-) -> tuple["Generation", dict[str, Any]]:
+    recipe: "Training", data: Dataset, device: torch.device, processes: int = 1, again: bool = False
+) -> tuple["Training", dict[str, Any]]:
     """The recipe with nothing left open, and what was chosen: the threads, and [samples seen, micro-batch] from where on
     memory called for smaller ones. `again`: it was done before, and how it was shared out then stays.
     """
@@ -59,22 +59,18 @@ def settle(
         recipe = replace(recipe, samples=int(amount))
     assert recipe.samples
     total = -(-recipe.samples // recipe.batch) * recipe.batch
-    recipe = replace(recipe, samples=total, minutes=None)
-    recipe = replace(
-        recipe, network=recipe.network or chosen_network(data.shape), schedule=recipe.schedule or "cosine",
-        parameterization=recipe.parameterization or "karras", warmup=min(recipe.warmup, total // 4),
-    )  # fmt: skip
+    recipe = replace(recipe.closed(data, total), samples=total, minutes=None)
     return recipe, {"threads": threads, "smaller": []}
 
 
-def roomy(recipe: "Generation", data: Dataset, device: torch.device, share: int) -> "Generation":
+def roomy(recipe: "Training", data: Dataset, device: torch.device, share: int) -> "Training":
     """The recipe with a micro-batch that fits in what memory is free by an estimate, which is said; as it was, where none can
     be made. `share` is what a process has of the batch.
     """
     dtype = recipe.dtype or ("bfloat16" if bfloat16_is_fast() else "float32")
-    likely = replace(recipe, dtype=dtype, compile="off", workers=0)  # whose tensors can be seen
+    likely = replace(recipe.plain(), dtype=dtype)  # whose tensors can be seen
     try:
-        objective, feed = fresh_training(likely, data, device)
+        (objective, *_), feed = fresh_training(likely, data, device)
         counted = estimated(*objective, lambda n: next(feed(n, n)), len({*LENGTHS, recipe.average}))
     except OutOfMemory:  # the trial, or training, says what can be done
         return recipe
@@ -91,15 +87,18 @@ def shown(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(1, size >> 20)} MiB"
 
 
-def compiling(recipe: "Generation", data: Dataset, device: torch.device, share: int,
-              speed: float) -> tuple["Generation", float]:  # fmt: skip
+def compiling(recipe: "Training", data: Dataset, device: torch.device, share: int,
+              speed: float) -> tuple["Training", float]:  # fmt: skip
     """The recipe with compiled kernels or without, and its speed. Raises ReverieError where they are asked for and cannot be.
 
     Auto tries them where training at the speed so far takes LONG seconds, and keeps them for a gain above rounding's worth.
     """
     seconds = recipe.samples / speed if recipe.samples and speed else 60 * (recipe.minutes or 5.0) if speed else 0.0
-    off, automatic = replace(recipe, compile="off"), recipe.compile == "auto"
-    if recipe.compile == "off" or (automatic and seconds < LONG):
+    if recipe.compile == "off":
+        return recipe, speed
+    choice: Any = recipe
+    off, automatic = replace(choice, compile="off"), recipe.compile == "auto"
+    if automatic and seconds < LONG:
         return off, speed
     try:
         check_compiles(recipe.system(data).network, device)
@@ -107,13 +106,13 @@ def compiling(recipe: "Generation", data: Dataset, device: torch.device, share: 
         if automatic:
             return off, speed
         raise
-    on, gained = replace(recipe, compile="on"), 0.0
+    on, gained = replace(choice, compile="on"), 0.0
     if speed:
         on, gained = fitting(on, data, device, share)
     return (off, speed) if automatic and gained < GAIN * speed else (on, gained)
 
 
-def fitting(recipe: "Generation", data: Dataset, device: torch.device, share: int) -> tuple["Generation", float]:
+def fitting(recipe: "Training", data: Dataset, device: torch.device, share: int) -> tuple["Training", float]:
     """The recipe with a micro-batch that fits in memory, and its speed. Raises ReverieError where none fits."""
     while True:
         try:
@@ -131,12 +130,12 @@ def smaller(micro: int, share: int) -> int:
     return next((n for n in range(micro // 2, 0, -1) if share % n == 0), 0)
 
 
-def speed_of(recipe: "Generation", data: Dataset, device: torch.device) -> float:
+def speed_of(recipe: "Training", data: Dataset, device: torch.device) -> float:
     """Samples a second of a few updates of one process, on weights that are then thrown away."""
-    objective, feed = fresh_training(recipe, data, device)
+    objectives, feed = fresh_training(recipe, data, device)
     micro = recipe.micro_batch or recipe.batch
     times: list[float] = []  # from the end of the first update, which makes memory and kernels ready
-    for _ in train([objective], feed(recipe.batch, micro), accumulate=recipe.batch // micro):
+    for _ in train(objectives, feed(recipe.batch, micro), accumulate=recipe.batch // micro):
         times.append(time.monotonic())
         if len(times) > 2 and times[-1] - times[0] > TRIAL_SECONDS:
             break
@@ -144,22 +143,23 @@ def speed_of(recipe: "Generation", data: Dataset, device: torch.device) -> float
 
 
 def fresh_training(
-    recipe: "Generation", data: Dataset, device: torch.device
-) -> tuple[Objective, Callable[[int, int], Iterator[Mapping[str, Any]]]]:
+    recipe: "Training", data: Dataset, device: torch.device
+) -> tuple[list[Objective], Callable[[int, int], Iterator[Mapping[str, Any]]]]:
     """What is trained, on weights that are nobody's, and its batches by (batch, micro-batch), without an end."""
     system = recipe.system(data)
     system.network.compiled = recipe.compile == "on"
-    loss = recipe.loss(system).to(device)
+    loss, coded = recipe.loss(system).to(device), latents(data, system.codec)
 
     def feed(batch: int, micro_batch: int) -> Iterator[Mapping[str, Any]]:
         return batches(data, system.codec, system.conditioner, seed=recipe.seed, seen=0, total=10**9, batch=batch,
                        micro_batch=micro_batch, device=device, workers=recipe.workers,
-                       augmentation=recipe.augmentation(data))  # fmt: skip
+                       augmentation=recipe.augmentation(data), latents=coded)  # fmt: skip
 
-    return Objective(loss, optimizer_of(recipe, loss)), feed
+    rivals = [Objective(one.to(device), optimizer_of(recipe, one)) for one in recipe.rivals(loss)]
+    return [Objective(loss, optimizer_of(recipe, loss)), *rivals], feed
 
 
-def optimizer_of(recipe: "Generation", loss: torch.nn.Module) -> torch.optim.Optimizer:
+def optimizer_of(recipe: "Training", loss: torch.nn.Module) -> torch.optim.Optimizer:
     dtype = getattr(torch, recipe.dtype or "float32")
     assert recipe.learning_rate
     return OPTIMIZERS[recipe.optimizer](loss, recipe.learning_rate, recipe.weight_decay, dtype)
@@ -175,7 +175,7 @@ def fresh(out: Path | None, name: str) -> Path:
     return next(p for i in range(1, 10**6) if not (p := root / (stem if i == 1 else f"{stem}-{i}")).exists())
 
 
-def require_space(folder: Path, recipe: "Generation", data: Dataset) -> None:
+def require_space(folder: Path, recipe: "Training", data: Dataset) -> None:
     """Raises ReverieError where the disk cannot hold what training will write."""
     size = 4 * size_of(recipe.system(data))
     needed = size * (3 * (3 + len(LENGTHS) + 1) + 2 * recipe.snapshots + 2)
@@ -190,5 +190,5 @@ def require_space(folder: Path, recipe: "Generation", data: Dataset) -> None:
         )
 
 
-def size_of(system: Diffusion) -> int:
+def size_of(system: System) -> int:
     return sum(tensor.numel() for tensor in weights_of(system.network).values())

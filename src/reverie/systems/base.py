@@ -54,7 +54,16 @@ class System(abc.ABC):
     @property
     @abc.abstractmethod
     def network(self) -> nn.Module:
-        """All that has weights, under the names they are saved by."""
+        """All that has weights, under the names they are saved by; training puts what wraps it in its place."""
+
+    @network.setter
+    @abc.abstractmethod
+    def network(self, network: nn.Module) -> None: ...
+
+    @property
+    def weak_weights(self) -> str:
+        """The name of weights that lie in the run beside its own, where it samples with their help."""
+        return ""
 
     @abc.abstractmethod
     def generate(self, n: int = 16, *, seed: int = 0, **options: Any) -> Samples:

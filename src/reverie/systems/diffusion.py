@@ -75,6 +75,14 @@ class Diffusion(System):
     def network(self):
         return self.denoiser.backbone
 
+    @network.setter
+    def network(self, network):
+        self.denoiser.backbone = network
+
+    @property
+    def weak_weights(self):
+        return self.defaults.weak
+
     @property
     def raw_shape(self) -> tuple[int, ...]:
         """(C, *axes) of the samples that it makes; `shape` is that of what its network sees."""

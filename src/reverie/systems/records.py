@@ -21,7 +21,8 @@ from ..errors import ReverieError
 from ..guidance.base import Guidance
 from ..nn.base import plain
 from ..samplers.base import Sampler
-from .base import WEIGHTS, Samples
+from .autoencoding import Autoencoding
+from .base import WEIGHTS, Samples, System
 from .bounds import modest
 from .diffusion import DTYPES, Diffusion
 from .guiding import planned
@@ -54,7 +55,9 @@ def kind_of(device: torch.device) -> str:
     return f"cpu {torch.backends.cpu.get_cpu_capability()}{fast}"
 
 
-def made_by(system: Diffusion, model: str, info: Mapping[str, Any], made: str = "sample") -> dict[str, Any]:
+def made_by(
+    system: Diffusion | Autoencoding, model: str, info: Mapping[str, Any], made: str = "sample"
+) -> dict[str, Any]:
     """What samples of one command have in common; `info` is that of `Samples`, `made` says what the file is."""
     weights: dict[str, Any] = {"name": system.about.get("weights", ""), "sha256": system.weights_hash}
     if system.average is not None:
@@ -91,14 +94,15 @@ def asked(system: Diffusion, values: Mapping[str, Tensor], row: int) -> dict[str
     return found
 
 
-def description(system: Diffusion) -> str:
+def description(system: System) -> str:
     """sha256 of the part of model.json that samples depend on: all but what is told about it and the defaults.
 
     Options of the network that have their default are left out: one that is added later makes no model another.
     """
     parts = {key: value for key, value in system.describe().items() if key not in ("about", "defaults")}
     usual = {key: plain(p.default) for key, p in inspect.signature(type(system.network)).parameters.items()}
-    parts["backbone"] = {key: value for key, value in parts["backbone"].items() if value != usual.get(key, ...)}
+    network = "backbone" if "backbone" in parts else "autoencoder"
+    parts[network] = {key: value for key, value in parts[network].items() if value != usual.get(key, ...)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
