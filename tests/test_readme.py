@@ -59,7 +59,8 @@ def test_a_block_of_the_pages_runs(language, body, folder):
             continue
         assert words[0] == "reverie", f"this command is not tested: {line}"
         if "--resume" not in words and not any(word.endswith(".json") for word in words):  # which say it all
-            words += BRIEF.get(words[1], [])[: 4 if "--from" in words else None]  # whose network is that of the run
+            given = "--from" in words or "autoencoder" in words  # whose network is that of the run, or said otherwise
+            words += BRIEF.get(words[1], [])[: 4 if given else None]
         run([sys.executable, "-m", *words], folder)
 
 
