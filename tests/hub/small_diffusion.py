@@ -92,3 +92,31 @@ def stable_diffusion_xl(folder, scheduler):
     return diffusers.StableDiffusionXLPipeline(
         vae=vae(scaling_factor=0.13025), text_encoder=text_encoder(words), text_encoder_2=second, tokenizer=words,
         tokenizer_2=words, unet=network, scheduler=scheduler, add_watermarker=False)  # fmt: skip
+
+
+def t5(folder):
+    """A T5 encoder of a few words, and its tokenizer."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0),
+              *((f"▁{word}", -2.0) for word in WORDS), *((chr(n), -5.0) for n in range(97, 123))]  # fmt: skip
+    words = transformers.T5Tokenizer(vocab=pieces, extra_ids=0)
+    config = transformers.T5Config(
+        vocab_size=len(pieces), d_model=96, d_kv=16, d_ff=64, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu",
+        is_encoder_decoder=False, pad_token_id=0, eos_token_id=1)  # fmt: skip
+    return drawn(transformers.T5EncoderModel(config), 0.7), words
+
+
+def stable_diffusion_3(folder, third=True, shift=3.0, **more):
+    torch.manual_seed(0)
+    words = tokenizer(folder / "words")
+    projected = transformers.CLIPTextModelWithProjection
+    network = diffusers.SD3Transformer2DModel(**{
+        "sample_size": 8, "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 3, "attention_head_dim": 16,
+        "num_attention_heads": 4, "joint_attention_dim": 96, "caption_projection_dim": 64, "pooled_projection_dim": 80,
+        "pos_embed_max_size": 12, **more})  # fmt: skip
+    encoder, pieces = t5(folder) if third else (None, None)
+    return diffusers.StableDiffusion3Pipeline(
+        transformer=drawn(network, 0.7), scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=shift),
+        vae=vae(latent_channels=16, scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False,
+                use_post_quant_conv=False),
+        text_encoder=text_encoder(words, projected), tokenizer=words, text_encoder_2=text_encoder(words, projected, 48),
+        tokenizer_2=words, text_encoder_3=encoder, tokenizer_3=pieces)  # fmt: skip

@@ -60,6 +60,8 @@ class Encoder:
     length: int = 32
     layer: int = -1
     sha256: str = ""
+    padding: bool = False
+    """Whether what fills a text up to `length` is attended to, as Stable Diffusion 3's T5 does; CLIP always does."""
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
@@ -109,7 +111,8 @@ class Loaded:
         told = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         ids, mask = told["input_ids"], told["attention_mask"].bool()
         clip = self.encoder.network.startswith("CLIP")
-        found = self.network(input_ids=ids, **({} if clip else {"attention_mask": mask}), output_hidden_states=True)
+        masked = not clip and not self.encoder.padding
+        found = self.network(input_ids=ids, **({"attention_mask": mask} if masked else {}), output_hidden_states=True)
         tokens = found.last_hidden_state if self.encoder.layer == -1 else found.hidden_states[self.encoder.layer]
         pooled = getattr(found, "text_embeds", None)
         pooled = getattr(found, "pooler_output", None) if pooled is None and clip else pooled

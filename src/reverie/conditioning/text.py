@@ -196,3 +196,35 @@ class SizedText(Text):
 
     def backbone_options(self):
         return super().backbone_options() | {"scalars": self.pooled + 6 * self.frequencies}
+
+
+@dataclass(frozen=True)
+class StackedText(Text):
+    """`Text` of two encoders side by side, and of a third, wider one after them; their pooled vectors side by side as `scalars`.
+
+        tokens = [[a_1, b_1, 0], ..., [a_L, b_L, 0], c_1, ..., c_M]
+
+    Where there is no third one, M is `blank`, and its vectors are zero. The conditions of Stable Diffusion 3: Esser et al. 2024,
+    https://arxiv.org/abs/2403.03206
+    """
+
+    blank: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.encoders) not in (2, 3) or not 0 <= self.blank <= 4096 or (self.blank and len(self.encoders) == 3):
+            raise ValueError("stacked text is of two encoders and blank vectors, up to 4096, or of three encoders")
+
+    def joined(self, found):
+        first, second, *third = found
+        if first.pooled is None or second.pooled is None:
+            raise ReverieError("the first two text encoders have no vectors for the whole of a prompt")
+        tokens = torch.cat([first.tokens, second.tokens], dim=2)
+        if tokens.shape[2] > self.width:
+            raise ReverieError(f"two text encoders make vectors of {tokens.shape[2]}, which are more than {self.width}")
+        tokens = torch.nn.functional.pad(tokens, (0, self.width - tokens.shape[2]))
+        after = third[0].tokens if third else tokens.new_zeros(len(tokens), self.blank, self.width)
+        if after.shape[2] != self.width:
+            raise ReverieError(f"the third text encoder makes vectors of {after.shape[2]}, not of {self.width}")
+        mask = torch.ones(len(tokens), tokens.shape[1] + after.shape[1], dtype=torch.bool)
+        return Said(torch.cat([tokens, after], dim=1), mask, torch.cat([first.pooled, second.pooled], dim=1))

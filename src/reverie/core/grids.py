@@ -96,6 +96,24 @@ class Trailing(Grid):
 
 
 @dataclass(frozen=True)
+class FlowShift(Grid):
+    """Even from t = 1 to the least of `count` levels, then all shifted towards noise: u -> f u / (1 + (f - 1) u), and then 0.
+
+    The least level was shifted once before. Where sigma = t it is where flow models of large pictures stop: Esser et al.
+    2024, https://arxiv.org/abs/2403.03206, as diffusers' `FlowMatchEulerDiscreteScheduler` does it.
+    """
+
+    steps: int = 28
+    factor: float = 3.0
+    count: int = 1000
+
+    def times(self, schedule):
+        shifted = lambda u: self.factor * u / (1 + (self.factor - 1) * u)
+        u = torch.linspace(1, shifted(1 / self.count), self.steps, dtype=torch.float64)
+        return torch.cat([shifted(u), u.new_zeros(1)])
+
+
+@dataclass(frozen=True)
 class Leading(Grid):
     """Every (count // steps)-th index of a table, from `offset` up: it starts below t = 1, as those models were shipped.
 

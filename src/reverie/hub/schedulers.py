@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import guidance
-from ..core.grids import Grid, Karras, Leading, Linspace, LogSNR, Trailing
-from ..core.parameterizations import Clean, Index, Noise, NoiseInput, Parameterization, Velocity
+from ..core.grids import FlowShift, Grid, Karras, Leading, Linspace, LogSNR, Trailing
+from ..core.parameterizations import Clean, Flow, Index, Noise, NoiseInput, Parameterization, Time, Velocity
 from ..core.schedules import (
     CosineBetas,
     Discrete,
     LinearBetas,
+    Rectified,
     ScaledLinearBetas,
     Schedule,
     SigmoidBetas,
@@ -59,7 +60,7 @@ class Scheduled:
 def read_scheduler(part: Part, steps: int) -> Scheduled:
     """`steps` are those that the pipeline takes unless told otherwise. Raises ReverieError for what is not done here."""
     told = Settings(part.config, f"{part.kind} of {part.folder.parent.name}")
-    found = READERS[part.kind](told, steps)
+    found = (READERS | FLOWS)[part.kind](told, steps)
     told.done()
     return found
 
@@ -280,6 +281,21 @@ def euler_ancestral(told: Settings, steps: int) -> Scheduled:
     )
 
 
+def flow(told: Settings, steps: int) -> Scheduled:
+    """A straight line from noise to data, walked by Euler's method, which on it is DDIM's."""
+    count, factor = told.take("num_train_timesteps", 1000), told.take("shift", 1.0)
+    if not 3 <= count <= MOST_LEVELS or not 0 < factor < 1e3:
+        raise told.refused("shift", factor, f"of {count} levels, where more than 0 of 3 to {MOST_LEVELS} is done")
+    for name in ("use_dynamic_shifting", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+                 "stochastic_sampling"):  # fmt: skip
+        told.must_be(name, False, why="where False is what is done here")
+    told.must_be("shift_terminal", None, why="where the last level is the least of the table here")
+    for name in ("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len", "time_shift_type"):
+        told.take(name, None, (float, int, str))  # of dynamic shifting alone
+    return Scheduled(Rectified(), Flow(), Time(float(count)), FlowShift(steps, float(factor), count), DDIM())
+
+
+FLOWS: dict[str, Callable[[Settings, int], Scheduled]] = {"FlowMatchEulerDiscreteScheduler": flow}
 READERS: dict[str, Callable[[Settings, int], Scheduled]] = {
     "DDPMScheduler": ddpm,
     "DDIMScheduler": ddim,

@@ -1,6 +1,7 @@
 """Stable Diffusion of versions 1, 2 and XL."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,9 +28,11 @@ KINDS_OF: tuple[type[Diffusion], ...] = (Diffusion, Inpainting)
 
 
 def read_encoder(
-    folder: Folder, name: str, tokenizer: str, network: str, **options: int
+    folder: Folder, name: str, tokenizer: str, network: str, length: int | None = None, **options: Any
 ) -> tuple[Encoder, tuple[Path, Path]]:
-    """A text encoder, and where it and its tokenizer lie. Raises ReverieError where a part is missing."""
+    """A text encoder, of as many tokens as its tokenizer says unless told otherwise, and where the two lie. Raises ReverieError
+    where a part is missing.
+    """
     part, words = folder.part(name, [network]), folder.parts.get(tokenizer)
     if words is None:
         raise ReverieError(f"{folder.path} is not whole: {folder.pipeline} needs a {tokenizer}")
@@ -38,10 +41,28 @@ def read_encoder(
         raise ReverieError(
             f"{part.folder} holds its weights in {len(files)} files: a text encoder is read from model.safetensors"
         )
-    length = words.config.get("model_max_length")
+    length = length or words.config.get("model_max_length")
     if type(length) is not int or not 2 <= length <= 4096:
         length = read_object(part.folder / "config.json", endless=True).get("max_position_embeddings", 77)
-    return Encoder(network, name, int(length), sha256=sha256(files[0]), **options), (part.folder, words.folder)
+    return Encoder(network, name, int(length), sha256=sha256(files[0]), **options), (
+        part.folder,
+        words.folder,
+    )
+
+
+def unused(folder: Folder, parts: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Says which parts are left out. Raises ReverieError for a part or a setting that nothing here knows; `settings` are those
+    known, and the one value that is done, None for any.
+    """
+    if extra := set(folder.parts) - {*parts, *LEFT_OUT}:
+        raise ReverieError(f"{folder.path}: {folder.pipeline} has no {', '.join(sorted(extra))[:100]}")
+    if left := [name for name in LEFT_OUT if name in folder.parts]:
+        warnings.warn(f"{folder.path}: left out are {', '.join(left)}", ReverieWarning, stacklevel=5)
+    for name, value in folder.settings.items():
+        if name not in settings or settings[name] not in (None, value):
+            raise ReverieError(
+                f"{folder.path}: {folder.pipeline} says {name}={str(value)[:40]}, which is not done here"
+            )
 
 
 class StableDiffusion(Pipeline):
@@ -54,15 +75,7 @@ class StableDiffusion(Pipeline):
     scale = 7.5
 
     def system(self, folder):
-        if extra := set(folder.parts) - {*self.parts, *LEFT_OUT}:
-            raise ReverieError(f"{folder.path}: {folder.pipeline} has no {', '.join(sorted(extra))[:100]}")
-        if left := [name for name in LEFT_OUT if name in folder.parts]:
-            warnings.warn(f"{folder.path}: left out are {', '.join(left)}", ReverieWarning, stacklevel=4)
-        for name, value in folder.settings.items():
-            if name not in self.settings or self.settings[name] not in (None, value):
-                raise ReverieError(
-                    f"{folder.path}: {folder.pipeline} says {name}={str(value)[:40]}, which is not done here"
-                )
+        unused(folder, self.parts, self.settings)
         scheduled = read_scheduler(folder.part("scheduler", READERS), STEPS)
         codec: Latent = read_autoencoder(folder.part("vae", KINDS))
         unet = folder.part("unet", ["UNet2DConditionModel"])

@@ -78,6 +78,37 @@ SPATIAL = {
 """Likewise of a `SpatialUNet`, and of `UNet2DConditionModel`; where that has 1x1 convolutions, ours are linear."""
 
 
+SIDE = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0", "norm_q": "norm_q", "norm_k": "norm_k"}
+JOINT = {
+    "conditions.noise.0": "time_text_embed.timestep_embedder.linear_1",
+    "conditions.noise.2": "time_text_embed.timestep_embedder.linear_2",
+    "conditions.scalars.0": "time_text_embed.text_embedder.linear_1",
+    "conditions.scalars.2": "time_text_embed.text_embedder.linear_2",
+    "embed": "pos_embed.proj",
+    "table": "pos_embed",
+    "tell": "context_embedder",
+    "modulation": "norm_out.linear",
+    "head": "proj_out",
+    **{f"blocks.#.{ours}": f"transformer_blocks.#.{theirs}" for ours, theirs in {
+        "modulation": "norm1.linear",
+        "telling": "norm1_context.linear",
+        "mlp.0": "ff.net.0.proj",
+        "mlp.2": "ff.net.2",
+        "told.0": "ff_context.net.0.proj",
+        "told.2": "ff_context.net.2",
+        "attention.q_c": "attn.add_q_proj",
+        "attention.k_c": "attn.add_k_proj",
+        "attention.v_c": "attn.add_v_proj",
+        "attention.out_c": "attn.to_add_out",
+        "attention.norm_q_c": "attn.norm_added_q",
+        "attention.norm_k_c": "attn.norm_added_k",
+        **{f"attention.{a}": f"attn.{b}" for a, b in SIDE.items()},
+        **{f"second.{a}": f"attn2.{b}" for a, b in SIDE.items()},
+    }.items()},
+}  # fmt: skip
+"""Likewise of an `MMDiT`, and of `SD3Transformer2DModel`."""
+
+
 def to_diffusers(state: Mapping[str, Tensor], layers: Mapping[str, str] = LAYERS) -> dict[str, Tensor]:
     """The same tensors under diffusers' names. Raises ValueError for one that `UNet2DModel` has no place for."""
     return renamed(state, layers.items())
