@@ -112,6 +112,28 @@ def test_a_picture_varied_under_a_prompt_is_theirs(made, monkeypatch):
     assert ours.std() > 1 and (ours - torch.from_numpy(theirs).permute(0, 3, 1, 2) * 255).abs().max() < 0.51
 
 
+def test_a_text_encoder_in_shards_is_whole_or_refused(made, tmp_path):
+    import shutil
+
+    pipe, folder = made("3")
+    copied = shutil.copytree(folder, tmp_path / "theirs")
+    shutil.rmtree(copied / "text_encoder_3")
+    pipe.text_encoder_3.save_pretrained(copied / "text_encoder_3", max_shard_size="60KB")
+    shards = sorted((copied / "text_encoder_3").glob("model-*.safetensors"))
+    assert len(shards) > 1
+    truth = load_folder(folder).generate(1, condition="a cat", sample_steps=2).raw
+    import_folder(copied, tmp_path / "run")
+    assert torch.equal(reverie.load(tmp_path / "run").generate(1, condition="a cat", sample_steps=2).raw, truth)
+    other = shutil.copytree(tmp_path / "run", tmp_path / "other")
+    moved = other / "parts/text_encoder_3" / shards[0].name
+    save_file({name: one + 1 for name, one in load_file(moved).items()}, moved, {"format": "pt"})
+    with pytest.raises(ReverieError, match="another text encoder"):
+        reverie.load(other).generate(1, condition="a cat", sample_steps=1)
+    shards[1].unlink()
+    with pytest.raises(ReverieError, match=f"{shards[1].name}.* is missing"):
+        import_folder(copied, tmp_path / "no")
+
+
 def test_the_run_is_whole_alone_and_is_edited(made, tmp_path):
     _, folder = made("3.5")
     before = import_folder(folder, tmp_path / "run").generate(2, condition=PROMPTS, sample_steps=2).raw

@@ -1,6 +1,8 @@
 """Frozen text networks of transformers: prompts to sequences of vectors. Read from a folder; no hub is asked, no code run."""
 
+import hashlib
 import math
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +23,9 @@ from ..reading import read_object
 
 NETWORKS = ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel", "BertModel")
 """Classes of transformers that are known to be text encoders and nothing else."""
+INDEX = "model.safetensors.index.json"
 KEPT = (
-    "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+    "config.json", "model.safetensors", INDEX, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
     "merges.txt", "vocab.txt", "spiece.model", "tokenizer.model", "added_tokens.json",
 )  # fmt: skip
 """Files of an encoder's folder that are used."""
@@ -88,9 +91,35 @@ def copied(sources: Iterable[Path], target: Path) -> None:
     """Puts the files of a network and of its tokenizer into one folder."""
     target.mkdir(parents=True, exist_ok=True)
     for source in sources:
-        for name in KEPT:
+        shards = [path.name for path in weights(source)] if (source / INDEX).is_file() else []
+        for name in (*KEPT, *shards):
             if (source / name).is_file() and not (target / name).exists():
                 shutil.copyfile(source / name, target / name)
+
+
+def weights(folder: Path) -> list[Path]:
+    """The files of a network's weights, one or those that an index names. Raises ReverieError where they are not all there."""
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    if not (folder / INDEX).is_file():
+        raise ReverieError(f"{folder} is not whole: it holds no model.safetensors")
+    listed = read_object(folder / INDEX).get("weight_map")
+    names = sorted(set(listed.values())) if isinstance(listed, dict) and all(
+        isinstance(one, str) and re.fullmatch(r"[\w.-]+\.safetensors", one) for one in listed.values()
+    ) else []  # fmt: skip
+    if not names:
+        raise ReverieError(f"{folder / INDEX} is damaged: weight_map does not name a file beside it for every tensor")
+    if lacking := [name for name in names if not (folder / name).is_file()]:
+        raise ReverieError(f"{folder} is not whole: {lacking[0]}, which {INDEX} lists, is missing")
+    return [folder / name for name in names]
+
+
+def identity(folder: Path) -> str:
+    """sha256 of a network's weights; of several files that of their names and hashes."""
+    files = weights(folder)
+    if len(files) == 1:
+        return sha256(files[0])
+    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
 
 
 class Loaded:
@@ -137,12 +166,10 @@ def _loaded(encoder: Encoder, folder: Path, words: Path) -> Loaded:
         import transformers
     except ModuleNotFoundError:
         raise MissingDependency(f"text encoders come with transformers: {install_command('transformers')}") from None
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise ReverieError(f"{folder} is not whole: it holds no model.safetensors")
-    numbers = sum(math.prod(one.shape) for one in header(weights).values())
-    if encoder.sha256 and sha256(weights) != encoder.sha256:
-        raise ReverieError(f"{weights} is another text encoder than the one that this model was trained with: its sha256 is "
+    files = weights(folder)
+    numbers = sum(math.prod(one.shape) for path in files for one in header(path).values())
+    if encoder.sha256 and identity(folder) != encoder.sha256:
+        raise ReverieError(f"{files[0]} is another text encoder than the one that this model was trained with: its sha256 is "
                            f"not {encoder.sha256[:16]}...")  # fmt: skip
     for path in (folder / "config.json", folder / "tokenizer_config.json", words / "tokenizer_config.json"):
         if path.is_file() and "auto_map" in read_object(path, endless=True):
@@ -169,6 +196,6 @@ def _loaded(encoder: Encoder, folder: Path, words: Path) -> Loaded:
     faults = [*report.get("missing_keys", ()), *report.get("mismatched_keys", ())]
     if faults:
         raise ReverieError(
-            f"{weights} does not fit {encoder.network}: missing or misshapen are {', '.join(map(str, faults))[:300]}"
+            f"{folder} does not fit {encoder.network}: missing or misshapen are {', '.join(map(str, faults))[:300]}"
         )
     return Loaded(encoder, tokenizer, network.eval().requires_grad_(False))

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..codecs.latent import Latent
-from ..conditioning.encoders import Encoder
+from ..conditioning.encoders import INDEX, Encoder, identity
 from ..conditioning.text import SizedText, Text
 from ..errors import ReverieError, ReverieWarning
-from ..files import sha256
 from ..nn.spatial import SpatialUNet
 from ..reading import read_object
 from ..systems.diffusion import Diffusion
@@ -36,15 +35,15 @@ def read_encoder(
     part, words = folder.part(name, [network]), folder.parts.get(tokenizer)
     if words is None:
         raise ReverieError(f"{folder.path} is not whole: {folder.pipeline} needs a {tokenizer}")
-    files = sorted(set(part.files().values()))
-    if len(files) != 1 or files[0].name != "model.safetensors":
+    if all(path.name not in ("model.safetensors", INDEX) for path in part.folder.iterdir()):
+        found = sorted({path.name for path in part.files().values()})
         raise ReverieError(
-            f"{part.folder} holds its weights in {len(files)} files: a text encoder is read from model.safetensors"
+            f"{part.folder} holds its weights as {found[0]}: a text encoder is read from model.safetensors, or shards of it"
         )
     length = length or words.config.get("model_max_length")
     if type(length) is not int or not 2 <= length <= 4096:
         length = read_object(part.folder / "config.json", endless=True).get("max_position_embeddings", 77)
-    return Encoder(network, name, int(length), sha256=sha256(files[0]), **options), (
+    return Encoder(network, name, int(length), sha256=identity(part.folder), **options), (
         part.folder,
         words.folder,
     )

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..conditioning.encoders import Encoder
+from ..conditioning.encoders import Encoder, identity
 from ..conditioning.text import Text, packed
 from ..data.base import Dataset
 from ..data.builtin import emoji
 from ..errors import ReverieError
-from ..files import sha256
 from ..modalities.images import Images
 from ..systems.base import Samples
 from .base import option
@@ -46,7 +45,7 @@ class TextToImage(Folder):
     def parts(self, data):
         encoder = Encoder("BertModel", self.encoder, self.tokens)
         folder = encoder.place(None)
-        encoder = Encoder("BertModel", self.encoder, self.tokens, sha256=sha256(folder / "model.safetensors"))
+        encoder = Encoder("BertModel", self.encoder, self.tokens, sha256=identity(folder))
         width = encoder(["a"], folder, folder).tokens.shape[2]
         text = Text((encoder,), width, self.dropout, pooled=width)
         text.remember(data.captions)
