@@ -59,7 +59,7 @@ class Sampling(Examination):
             yield passed(f"the starting noise has {off:.3f} of the spread sigma_1 = {sigma:.3g}", off, 1 + bound)
         values = system.values(list(range(COUNT)), ...)
         scale = system.defaults.scale
-        denoiser = system.guided(values, COUNT, scale, system.defaults.dtype, weak=system.early((), scale))
+        denoiser = system.guided(values, COUNT, scale, system.dtype, weak=system.early((), scale))
         for state in system.defaults.sampler.trajectory(denoiser, x, times, noise):
             if not state.x_t.isfinite().all():
                 yield Finding("fault", f"samples stop being finite at t = {state.t.item():.4g}",

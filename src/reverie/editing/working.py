@@ -33,7 +33,7 @@ class Work:
         usual = 1.0 if system.defaults.weak else system.defaults.scale
         self.plans, self.scale = settled(how.guidance, how.scale, usual)
         self.weak = how.weak or system.early(self.plans, self.scale)
-        self.dtype = how.dtype or system.defaults.dtype
+        self.dtype = how.dtype or system.dtype
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
         if needs_null(self.plans, self.scale, self.weak):

@@ -29,6 +29,7 @@ from ..nn.base import Backbone
 from ..samplers.base import Sampler
 from ..samplers.dpmpp_2m import DPMpp2M
 from ..training.memory import OutOfMemory, shortage
+from ..training.processes import bfloat16_is_fast
 from .base import Progress, Samples, System, open_run
 from .bounds import MOST_STEPS, check_about, check_grid, check_shape, check_together, modest
 from .guiding import Asked, check_weak, guide, leads_away, needs_null, planned, settled
@@ -91,6 +92,15 @@ class Diffusion(System):
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> str:
+        """What its network computes in unless told otherwise: the type of its defaults, or float32 where this machine has that
+        only by emulation, which takes many times as long.
+        """
+        usual = self.defaults.dtype
+        slow = (usual == "bfloat16" and not bfloat16_is_fast()) or (usual == "float16" and self.device.type == "cpu")
+        return "float32" if slow else usual
 
     def describe(self):
         backbone = self.network
@@ -214,7 +224,7 @@ class Diffusion(System):
         if not rows or min(rows) < 0 or batch < 1:
             raise ReverieError("ask for one sample or more, of index 0 or more, in batches of one or more")
         chosen = self.values(rows, condition) if values is None else dict(values)
-        grid, dtype = self.grid(grid, sample_steps), dtype or self.defaults.dtype
+        grid, dtype = self.grid(grid, sample_steps), dtype or self.dtype
         plans, scale = settled(guidance, scale, self.defaults.scale)
         weak = weak or self.early(plans, scale)
         if needs_null(plans, scale, weak):

@@ -40,7 +40,7 @@ class SuperResolution(Diffusion):
         spread, source = self.codec.spread(factor), Seeded.at(seed, range(len(small)))
         values = self.values(range(len(small)), {"factor": factor, "noise": 0.0})
         said = {key: value.to(self.device) for key, value in self.conditioner(values).items()}
-        denoiser = Cast(self.denoiser, getattr(torch, self.defaults.dtype)).given(maps=m, **said)
+        denoiser = Cast(self.denoiser, getattr(torch, self.dtype)).given(maps=m, **said)
         times, unit = self.grid(None, sample_steps)(self.denoiser.schedule), source.draw(m)
         z = self.start(unit, times[0])
         for state in self.defaults.sampler.trajectory(denoiser, z, times, source):
