@@ -103,7 +103,7 @@ def drawn(system: Any, make: Make, y: Tensor, operator: Operator, std_y: float) 
     each = y.repeat(DRAWS, *[1] * (y.ndim - 1))
     for first in range(0, count, BATCH):
         rows = list(range(first, min(first + BATCH, count)))
-        denoiser = system.guided(system.values(rows, None), len(rows), 1.0, "bfloat16")
+        denoiser = system.guided(system.values(rows, None), len(rows), 1.0, system.dtype)
         d, sampler, share = make(denoiser, each[rows[0] : rows[-1] + 1], operator, std_y, std)
         noise = Seeded.at(0, rows)
         x = schedule.start(noise.draw(torch.empty(len(rows), *system.shape)))

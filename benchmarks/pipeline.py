@@ -28,6 +28,7 @@ from reverie.recipes.trial import LENGTHS, optimizer_of, settle
 from reverie.training.averages import Average, Power
 from reverie.training.loop import Objective, train
 from reverie.training.memory import keep_freed
+from reverie.training.processes import bfloat16_is_fast
 
 OUT = Path(__file__).parent.parent / "docs" / "pipeline.json"
 FILES, SIDE, BAR = 20_000, 64, 0.97
@@ -66,7 +67,8 @@ def main() -> None:
         sources = {MEMORY: Dataset("memory", levels), FOLDER: folder}
         sources |= {kind: Dataset("stored", cls(place / "rows", 0, np.dtype(np.uint8), shape, torch.uint8))
                     for kind, cls in (("a file, in the page cache", Stored), ("a file, from the disk", Cold))}  # fmt: skip
-        recipe = settle(Folder(samples=10**9, dtype="bfloat16", compile="off"), folder, torch.device("cpu"))[0]
+        dtype = "bfloat16" if bfloat16_is_fast() else "float32"
+        recipe = settle(Folder(samples=10**9, dtype=dtype, compile="off"), folder, torch.device("cpu"))[0]
         loops = {(kind, n): Loop(replace(recipe, workers=n), data) for kind, data in sources.items() for n in (0, 1)}
         speeds: dict[str, list[float]] = {f"{kind}, {workers} workers": [] for kind, workers in loops}
         for i in range(given.rounds):
