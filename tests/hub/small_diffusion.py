@@ -32,7 +32,7 @@ def tokenizer(folder):
 def drawn(network, spread=1.0):
     """Every weight anew, so that no zero hides a difference."""
     for name, p in network.named_parameters():
-        if p.ndim == 1:
+        if p.ndim < 2:
             torch.nn.init.normal_(p, 1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.1)
         else:
             torch.nn.init.normal_(p, std=spread * p[0].numel() ** -0.5)

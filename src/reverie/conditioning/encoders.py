@@ -162,15 +162,25 @@ def modest(path: Path, numbers: int) -> None:
 
 @lru_cache(maxsize=4)
 def _loaded(encoder: Encoder, folder: Path, words: Path) -> Loaded:
+    files = weights(folder)
+    if encoder.sha256 and identity(folder) != encoder.sha256:
+        raise ReverieError(f"{files[0]} is another text encoder than the one that this model was trained with: its sha256 is "
+                           f"not {encoder.sha256[:16]}...")  # fmt: skip
+    network, tokenizer = frozen(encoder.network, folder, words)
+    return Loaded(encoder, tokenizer, network)
+
+
+def frozen(kind: str, folder: Path, words: Path) -> tuple[Any, Any]:
+    """A network of a class of transformers in float32, and the tokenizer of its own folder or of another: safetensors alone, no
+    code of theirs, no hub. Raises ReverieError where they are none, MissingDependency without transformers.
+    """
     try:
         import transformers
     except ModuleNotFoundError:
         raise MissingDependency(f"text encoders come with transformers: {install_command('transformers')}") from None
-    files = weights(folder)
-    numbers = sum(math.prod(one.shape) for path in files for one in header(path).values())
-    if encoder.sha256 and identity(folder) != encoder.sha256:
-        raise ReverieError(f"{files[0]} is another text encoder than the one that this model was trained with: its sha256 is "
-                           f"not {encoder.sha256[:16]}...")  # fmt: skip
+    if not (folder / "config.json").is_file():
+        raise ReverieError(f"{folder} holds no network of transformers: config.json is missing")
+    numbers = sum(math.prod(one.shape) for path in weights(folder) for one in header(path).values())
     for path in (folder / "config.json", folder / "tokenizer_config.json", words / "tokenizer_config.json"):
         if path.is_file() and "auto_map" in read_object(path, endless=True):
             raise ReverieError(f"{path} asks for code of its own (auto_map): it is not run")
@@ -182,13 +192,10 @@ def _loaded(encoder: Encoder, folder: Path, words: Path) -> Loaded:
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.disable_progress_bar()
     try:
-        cls = getattr(transformers, encoder.network)
-        network, report = cls.from_pretrained(folder, **told)
+        network, report = getattr(transformers, kind).from_pretrained(folder, **told)
         tokenizer = transformers.AutoTokenizer.from_pretrained(words, **asked)
     except Exception as error:  # of whatever kind transformers raises: its own are many
-        raise ReverieError(
-            f"{folder} is not a text encoder of the kind {encoder.network}: {str(error)[:300]}"
-        ) from None
+        raise ReverieError(f"{folder} is not a text encoder of the kind {kind}: {str(error)[:300]}") from None
     finally:
         transformers.logging.set_verbosity(level)
         if bars:
@@ -196,6 +203,6 @@ def _loaded(encoder: Encoder, folder: Path, words: Path) -> Loaded:
     faults = [*report.get("missing_keys", ()), *report.get("mismatched_keys", ())]
     if faults:
         raise ReverieError(
-            f"{folder} does not fit {encoder.network}: missing or misshapen are {', '.join(map(str, faults))[:300]}"
+            f"{folder} does not fit {kind}: missing or misshapen are {', '.join(map(str, faults))[:300]}"
         )
-    return Loaded(encoder, tokenizer, network.eval().requires_grad_(False))
+    return network.eval().requires_grad_(False), tokenizer

@@ -44,6 +44,8 @@ class Population:
     """Conditions by name, N rows each, as the model was trained with them."""
     model: Model | None = None
     """What the samples come from."""
+    prompts: tuple[str, ...] = ()
+    """What each sample was asked to show, or is said to show."""
 
     def __len__(self) -> int:
         return next((len(x) for x in (self.features, self.raw, self.predicted, self.labels) if x is not None), 0)
@@ -70,7 +72,9 @@ class Metric(ABC):
     better: ClassVar[Literal["lower", "higher"]]
     unit: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("features",)
-    """Of "features", "raw", "train" (a population of training data), "asked" (asked and predicted classes), "model"."""
+    """Of "features", "raw", "train" (a population of training data), "asked" (asked and predicted classes), "prompts" and
+    "model".
+    """
 
     @abstractmethod
     def measure(self, samples: Population, reference: Population, train: Population | None = None) -> dict[str, float]:

@@ -10,6 +10,7 @@ import torch
 from .. import discover, metrics
 from ..codecs.detail import enlarged
 from ..codecs.pixels import Pixels
+from ..conditioning.text import unpacked
 from ..core.denoisers import Denoiser
 from ..data.base import Dataset
 from ..data.degradations import shrunk
@@ -99,11 +100,13 @@ def evaluate_run(
     else:
         parts = list(system.batches(n, seed=seed, values=values, progress=progress, **options))
         info = {**parts[0].info, "batch": len(parts[0])}
-        made_of = Population(raw=torch.cat([part.raw for part in parts]), model=model_itself)
+        made_of = Population(
+            raw=torch.cat([part.raw for part in parts]), model=model_itself, prompts=prompts_of(values or {})
+        )
         asked = values["label"] if values and "label" in values and judge is not None else None
     places = torch.arange(len(real)) if apart else torch.arange(len(real)) * len(test) // len(real)
     known = {key: value[places] for key, value in test.values.items() if system.conditioner.keys}
-    reference = Population(raw=real, values=known)
+    reference = Population(raw=real, values=known, prompts=prompts_of(known))
     result = evaluate(
         made_of, reference, None if apart else seen, metrics=chosen, extractor=eyes, asked=asked, classifier=judge
     )
@@ -119,6 +122,10 @@ def evaluate_run(
     made = made_by(system, model, info, made="figures")
     made["data"] = {"name": data.name, "fingerprint": data.fingerprint()}
     return Evaluation(result, steps, made)
+
+
+def prompts_of(values: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    return tuple(unpacked(values["prompt"])) if "prompt" in values else ()
 
 
 def evaluate_autoencoder(
