@@ -90,7 +90,9 @@ def test_it_says_what_it_is_and_how_good_and_makes_nothing_of_its_own(place, tmp
     called("evaluate", run, "-n", "16")
     assert "| psnr |" in (run / "README.md").read_text()
     assert "--codec RUN" in refused("sample", run)
-    assert "arrays" in refused("edit", "vary", run, "--image", place / "pictures" / "000.png")
+    for command in (["edit", "vary", run, "--image", place / "pictures" / "000.png"],
+                    ["export", run, "--to", "diffusers", tmp_path / "out"]):  # fmt: skip
+        assert "nothing of its own" in refused(*command)
 
 
 def test_training_that_was_stopped_ends_in_the_same_bytes_its_rival_too(place, tmp_path, monkeypatch):
@@ -250,3 +252,10 @@ def test_a_recipe_of_no_autoencoder_is_refused():
         with pytest.raises(ReverieError, match=says):
             replace(recipe, **change).checked()
     assert Network(**recipe.config(3)).factor == 4 and Path(recipe.data).name == "emoji"
+
+
+def test_the_doctor_examines_what_learns_in_latents(place):
+    shown = (
+        CliRunner().invoke(app, ["doctor", str(place / "latent"), "--only", "encoding", "--only", "denoising"]).output
+    )
+    assert "could not be examined" not in shown and "0 fault" in shown, shown

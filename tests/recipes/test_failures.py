@@ -126,10 +126,10 @@ def test_an_error_in_a_worker_ends_the_run_with_its_cause_and_leaves_what_was_sa
 
         kept = feeding.prepared
 
-        def prepared(data, codec, conditioner, seed, places, augmentation):
+        def prepared(data, codec, conditioner, seed, places, *more):
             if places.start >= 400:
                 raise ReverieError("the disk was pulled out")
-            return kept(data, codec, conditioner, seed, places, augmentation)
+            return kept(data, codec, conditioner, seed, places, *more)
 
         feeding.prepared = prepared
         attempt(run)

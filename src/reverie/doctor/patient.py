@@ -125,16 +125,20 @@ class Patient:
 
     @cached_property
     def codec(self) -> Codec:
-        return construct("codec", codecs, Codec, self.part("codec"))
+        codec: Codec = construct("codec", codecs, Codec, self.part("codec"))
+        codec.attach(self.folder)
+        return codec
 
     @cached_property
     def conditioner(self) -> Conditioner:
-        return construct("conditioner", conditioning, Conditioner, self.part("conditioner"))
+        conditioner: Conditioner = construct("conditioner", conditioning, Conditioner, self.part("conditioner"))
+        conditioner.attach(self.folder)
+        return conditioner
 
     @cached_property
     def data(self) -> Dataset:
         data = located(self.run, self.where)[0]
-        shape = tuple(self.part("shape"))
+        shape = tuple(self.codec.raw_shape(tuple(self.part("shape"))))
         if data.shape != shape:
             raise ReverieError(f"the data are samples of {data.shape}, the model's are {shape}")
         return data

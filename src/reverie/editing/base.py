@@ -16,6 +16,8 @@ from ..codecs.pixels import Pixels
 from ..core.grids import Grid
 from ..errors import ReverieError, printable
 from ..samplers.base import Sampler
+from ..systems.autoencoding import NOTHING as NOTHING_OF_ITS_OWN
+from ..systems.autoencoding import Autoencoding
 from ..systems.base import Progress, Samples, System
 from ..systems.diffusion import Diffusion
 from ..systems.inpainting import Inpainting
@@ -133,6 +135,8 @@ def check_options(options: Any) -> None:
 
 def check_model(system: System, verb: Edit) -> None:
     """Raises ReverieError where a model makes anything but pictures, or not in the way that the verb needs."""
+    if isinstance(system, Autoencoding):
+        raise ReverieError(NOTHING_OF_ITS_OWN)
     if isinstance(system, SuperResolution):
         if not verb.enlarges:
             raise ReverieError(NOTHING)

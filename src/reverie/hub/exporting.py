@@ -11,6 +11,7 @@ from ..core.schedules import Discrete
 from ..errors import ReverieError
 from ..nn.base import plain
 from ..nn.unet import UNet
+from ..systems.autoencoding import NOTHING, Autoencoding
 from ..systems.diffusion import Diffusion
 from .unets import SCALE, negates, table_of, write_unet
 
@@ -29,6 +30,8 @@ def export_folder(system: Any, out: Path | str) -> Path:
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ReverieError(f"{out} exists and is not empty: choose another folder")
+    if isinstance(system, Autoencoding):
+        raise ReverieError(NOTHING)
     if type(system) is not Diffusion or not isinstance(system.conditioner, Unconditional):
         raise ReverieError("DDPMPipeline makes samples of nothing in particular: this model has conditions, and no pipeline "
                            "of diffusers takes them yet")  # fmt: skip
