@@ -114,3 +114,19 @@ def test_a_mistake_is_said_in_a_line(arguments, says, place, monkeypatch):
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, ReverieError) and says in str(done.exception)
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_a_metric_of_prompts_is_told_what_was_asked_and_what_is_said_of_real_pictures(place, tmp_path, monkeypatch):
+    from reverie.metrics.retrieval import Retrieval
+
+    told = {}
+
+    def measure(self, samples, reference, train=None):
+        told["samples"], told["reference"] = samples.prompts, reference.prompts
+        return {"r_precision_1": 0.5}
+
+    monkeypatch.setattr(Retrieval, "measure", measure)
+    shown = called(["evaluate", str(place / "run"), "-n", "6", "--sample-steps", "1", "--metric", "retrieval", "--extractor",
+                    "pixels", "--out", str(tmp_path / "found.json")])  # fmt: skip
+    assert "r_precision_1" in shown.output and len(told["samples"]) == 6
+    assert set(told["samples"]) == {"a dark heart", "a bright heart"} and told["reference"][:6] == told["samples"]
