@@ -1,9 +1,17 @@
 """The data as the codec hands them to the model."""
 
+from torch import Tensor
+
+from ..codecs.latent import Latent
+from ..metrics.pairs import psnr
 from .base import Examination, Finding, passed
 
 SPREAD_BOUND = 0.1
 """Relative; the sampled spread of healthy runs lay within 0.002 of what the codec declares."""
+
+
+FAITHFUL = 20.0
+"""dB, from where on pictures that went through an autoencoder are taken for what they were."""
 
 
 class Encoding(Examination):
@@ -35,6 +43,9 @@ class Encoding(Examination):
             yield passed(said, off, 1 + SPREAD_BOUND)
         raw = patient.data.raw[patient.rows(256, "z")]
         back = codec.decode(codec.encode(raw))
+        if isinstance(codec, Latent):
+            yield lossy(psnr(back, raw).mean().item(), raw)
+            return
         gap = (back.double() - raw.double()).abs().max().item()
         scale = max(raw.double().abs().max().item(), 1e-30)
         bound = 0.0 if not raw.is_floating_point() else 1e-5 * scale
@@ -43,3 +54,12 @@ class Encoding(Examination):
         else:
             yield Finding("fault", f"decode(encode(raw)) is off by up to {gap:.3g} ({back.dtype}, from {raw.dtype})",
                           mend, gap, bound)  # fmt: skip
+
+
+def lossy(found: float, raw: Tensor) -> Finding:
+    """What an autoencoder makes of the data, in dB: the most that any model in its latents can reach."""
+    said = f"pictures come back from the latents at {found:.3g} dB (mean of {len(raw)})"
+    if found >= FAITHFUL:
+        return passed(said, found, FAITHFUL)
+    return Finding("warning", f"{said}: samples cannot be better", "train the autoencoder longer, or with more channels in "
+                   "the latent (`reverie evaluate` of its run says how good it is)", found, FAITHFUL)  # fmt: skip
