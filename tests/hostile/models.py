@@ -104,7 +104,9 @@ MODELS = [
     model("text as a noise scale", "should be a number", **backbone(noise_scale="1")),
     model("text as dropout", "should be a number", **backbone(dropout="0.5")),
     model("text as truth", "true or false", **backbone(adaptive="no")),
-    model("ten million million parameters", "more than any of ours", **backbone(levels=[2**14] * 10, blocks=9)),
+    model(
+        "hundreds of thousand million parameters", "more than any of ours", **backbone(levels=[2**14] * 10, blocks=6)
+    ),
     model("a network of other classes", "does not fit", **backbone(classes=3)),
     model("a network of other channels", "does not fit", **backbone(channels=2)),
     model("a network of other axes", "does not fit", **backbone(spatial=2)),

@@ -15,7 +15,7 @@ from .embeddings import Conditions
 from .norms import Norm
 from .patches import folded, patch_of, unfolded
 
-MOST_BLOCKS = 96
+MOST_BLOCKS = 64
 """Of all levels on the way down."""
 
 

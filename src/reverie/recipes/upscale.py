@@ -105,12 +105,12 @@ class Upscale(Generation):
 
     def parts(self, data):
         factors = self.whole_factors()
-        return self.codec(data), Scalars(
+        return self.detail(data), Scalars(
             ("factor", "noise"), (sum(factors) / len(factors), self.noise / 4),
             (max(1.0, torch.tensor(factors).double().std(correction=0).item()), max(1.0, self.noise / 2)), dropout=0.0,
         ), Images()  # fmt: skip
 
-    def codec(self, data: Dataset) -> Detail:
+    def detail(self, data: Dataset) -> Detail:
         """With the spreads of what block means leave out, measured."""
         every = max(1, len(data) // MEASURED)
         x = data.raw[torch.arange(0, len(data), every)].float() / 127.5 - 1
@@ -121,7 +121,7 @@ class Upscale(Generation):
         return Detail(factors, tuple(spreads))
 
     def augmentation(self, data):
-        return Pairs(self.codec(data), self.size, self.noise)
+        return Pairs(self.detail(data), self.size, self.noise)
 
     def preview(self, system, data):
         """A row of patches enlarged by interpolation, one by the model, one as they are; those held out where there are."""
