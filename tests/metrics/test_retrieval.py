@@ -26,7 +26,7 @@ def test_ranks_are_those_of_a_count_and_ties_go_against():
 
 
 def test_chance_is_what_nothing_known_gives():
-    """5 standard errors of 4000 draws at 1 / 20."""
+    """5 standard errors of 4000 draws at 1 / 20, of which captions share the others drawn."""
     free = torch.Generator().manual_seed(0)
     nearness, own = torch.randn(4000, 60, generator=free), torch.randint(60, (4000,), generator=free)
     hits = (ranks(nearness, own, 20, seed=0) < 1).double().mean().item()
@@ -93,3 +93,10 @@ def test_the_matcher_that_ships_knows_emoji_of_a_style_that_it_never_saw():
 def test_weights_that_are_not_there_are_said(tmp_path):
     with pytest.raises(ReverieError, match="recipe `matcher`"):
         Matcher(tmp_path / "none.safetensors")
+
+
+def test_the_order_of_pictures_changes_nothing():
+    free = torch.Generator().manual_seed(0)
+    nearness, own = torch.randn(50, 30, generator=free), torch.randint(30, (50,), generator=free)
+    order = torch.randperm(50, generator=free)
+    assert torch.equal(ranks(nearness[order], own[order], 10, seed=1), ranks(nearness, own, 10, seed=1)[order])

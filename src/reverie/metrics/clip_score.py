@@ -30,8 +30,13 @@ class CLIPScore(Metric):
     folder: str = ""
     batch: int = 32
     better = "higher"
-    unit = ""
+    unit = "100 cos"
     needs = ("prompts",)
+
+    @classmethod
+    def variants(cls) -> "tuple[CLIPScore, ...]":
+        """None: it depends on a network that is not here."""
+        return ()
 
     def measure(self, samples: Population, reference: Population, train: Population | None = None) -> dict[str, float]:
         if not self.folder:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning.encoders import Encoder
+from ..core.noise import stream
 from ..errors import ReverieError
 from ..features.matcher import Matcher
 from .base import Metric, Population
@@ -29,6 +30,11 @@ class Retrieval(Metric):
     better = "higher"
     unit = "share"
     needs = ("prompts",)
+
+    @classmethod
+    def variants(cls) -> "tuple[Retrieval, ...]":
+        """None: it is about emoji, and the prompts that they come with."""
+        return ()
 
     def measure(self, samples: Population, reference: Population, train: Population | None = None) -> dict[str, float]:
         matcher, found = Matcher(), {}
@@ -65,11 +71,12 @@ def said(side: Population) -> tuple[str, ...]:
 
 
 def ranks(nearness: Tensor, own: Tensor, among: int, seed: int) -> Tensor:
-    """(N,): how many of `among` - 1 other captions, drawn for each picture, are nearer to it than its own, (N, T) and (N,);
+    """(N,): how many of `among` - 1 other captions, drawn for each caption, are nearer to it than its own, (N, T) and (N,);
     one that is as near counts as nearer, so that a matcher that tells nothing apart is given nothing.
     """
-    free, found = torch.Generator().manual_seed(seed), []
+    found = []
     for row, mine in zip(nearness, own.tolist()):
+        free = torch.Generator().manual_seed(stream(seed, "retrieval", mine))
         others = torch.randperm(len(row) - 1, generator=free)[: among - 1]
         others = others + (others >= mine)
         found.append((row[others] >= row[mine]).sum())
