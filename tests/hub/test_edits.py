@@ -130,6 +130,15 @@ def test_what_a_mask_keeps_is_kept_to_the_byte_at_every_size(which, size, system
     assert (made.float() - image.float()).abs()[new].mean() > 5
 
 
+def test_a_position_of_the_latent_is_kept_where_all_of_its_pixels_are(system):
+    work, pixels = Work(system, How(), (3, 13, 21)), torch.ones(13, 21, dtype=torch.bool)
+    pixels[4, 7] = pixels[6:8, 10:12] = False
+    kept = torch.ones(8, 11, dtype=torch.bool)
+    kept[2, 3] = kept[3, 5] = False
+    kept[6:], kept[:, 10] = False, False  # where the picture ends within a position, or before it
+    assert torch.equal(work.kept(pixels), kept)
+
+
 def test_strength_0_returns_the_picture_and_more_strength_keeps_less(system):
     image = picture(14, 18)
     assert torch.equal(edit("vary", system, image, strength=0.0).raw[0], image)

@@ -251,6 +251,9 @@ def test_a_recipe_of_no_autoencoder_is_refused():
                          ({"regular": -1.0}, "a weight of 0 or more"), ({"latent": 0}, "no such autoencoder")):  # fmt: skip
         with pytest.raises(ReverieError, match=says):
             replace(recipe, **change).checked()
+    replace(recipe, adversarial=0.5).shared_among(1)
+    with pytest.raises(ReverieError, match="by one process alone"):
+        replace(recipe, adversarial=0.5).shared_among(2)
     assert Network(**recipe.config(3)).factor == 4 and Path(recipe.data).name == "emoji"
 
 

@@ -70,6 +70,13 @@ class Autoencoder(Training):
                 raise ReverieError(f"{name} is a weight of 0 or more, not {value}")
         self.config(3)
 
+    def shared_among(self, processes):
+        super().shared_among(processes)
+        if processes > 1 and self.adversarial:
+            raise ReverieError(
+                "what tells real from made is trained by one process alone: leave out --adversarial, or the others"
+            )
+
     def config(self, channels: int) -> dict[str, Any]:
         """The options of the network. Raises ReverieError where there is none such."""
         try:

@@ -16,9 +16,25 @@ from ..features.classifier import Network
 from ..features.fitting import shifted
 from ..features.matcher import TEXT, WEIGHTS
 from ..files import save_tensors
-from ..metrics.retrieval import READER, read
+from ..metrics.base import Population
+from ..metrics.retrieval import READER, Retrieval, read
 
 WIDTHS, WIDTH = (32, 64, 128), 128
+
+
+def measured(style: str = "google", most: int = 1000) -> dict[str, dict[str, float]]:
+    """R-precision of the matcher that ships on real pictures of a style, under their labels: of the concepts that recipes train
+    on, `most` of them evenly chosen, and of those held out.
+    """
+    whole = emoji.pictures(style, 32, tagged=False)
+    assert whole.test is not None
+    found = {}
+    for name, part in (("train", whole), ("held out", whole.test)):
+        n = min(len(part), most)
+        rows = torch.arange(n) * len(part) // n
+        real = Population(raw=held(part.raw)[rows], prompts=tuple(part.captions[i] for i in rows.tolist()))
+        found[name] = Retrieval().measure(real, real)
+    return found
 
 
 def matcher(

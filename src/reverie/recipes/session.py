@@ -143,10 +143,10 @@ class Session:
         raw = bare(self.backbone).state_dict()
         self.system.about["seen"] = self.seen
         early, average = self.early(), self.kept[self.recipe.average].tensors
-        self.recipe.finish(self.system, self.data, average, early is not None)
-        weights = {"ema": average, "raw": {}}
-        weights |= {EARLY: load_tensors(early)} if early and self.system.weak_weights else {}
         with room(self.folder), self.unwrapped():
+            self.recipe.finish(self.system, self.data, average, early is not None)
+            weights = {"ema": average, "raw": {}}
+            weights |= {EARLY: load_tensors(early)} if early and self.system.weak_weights else {}
             self.system.save(self.folder, **{name: {**raw, **tensors} for name, tensors in weights.items()})
 
     def early(self) -> Path | None:
