@@ -15,6 +15,7 @@ COMMANDS = {
     "compare": "Set runs side by side: options, losses, figures, samples.",
     "import": "Make a run of a model in diffusers' layout.",
     "export": "Write a run in the layout that diffusers reads.",
+    "adapter": "Add low-rank changes (LoRA) to a run, or write them for another tool.",
     "push": "Send a run to a hub.",
     "pull": "Fetch a run, or a model in diffusers' layout, from a hub.",
     "data": "Check a data set, or fetch one.",

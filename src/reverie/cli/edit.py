@@ -109,7 +109,7 @@ def edited(cls: type[Edit], name: str, out: Path | None, no_metadata: bool, opti
     given, run, labels, prompts = (
         options.pop("image", ()), options["run"], options.pop("label"), options.pop("prompt")
     )  # fmt: skip
-    system: Any = opened(run, options["weights"], options["average"])
+    system: Any = opened(run, options["weights"], options["average"], options["adapter"])
     asked = asked_for(system, labels, prompts) if labels or prompts else None
     if (avoided := options.pop("negative_prompt")) is not None:
         options["guidance"] = (avoiding(avoided, system, options), *options["guidance"])

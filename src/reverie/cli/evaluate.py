@@ -28,7 +28,7 @@ def command(count: int, metric: tuple[str, ...], extractor: str | None, ladder: 
     run, seed = options["run"], options["seed"]
     if out is not None and out.exists():
         raise ReverieError(f"{out} exists: choose another --out")
-    system: Any = opened(run, options["weights"], options["average"])
+    system: Any = opened(run, options["weights"], options["average"], options["adapter"])
     real, notes = data_of(run, data)
     keep_freed()
     if isinstance(system, Autoencoding):

@@ -12,17 +12,22 @@ from ..systems.base import load
 from ..systems.diffusion import Diffusion
 from ..systems.records import BESIDE, KEY, Record
 from ..systems.replaying import Replayed, listed, located, opened, replay, said_by
+from .sampling import adapted
 
 
 @click.command("replay")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--model", help="the run folder or shipped model, where it is not found by its recorded name")
 @click.option("--weak", help="the run that it was guided away from, where there was one")
+@click.option(
+    "--adapter", multiple=True, help="a file that was added to the weights, where some were; the record has the scale"
+)
 @click.option("--batch", type=click.Choice(["recorded", "alone"]), default="recorded", show_default=True,
               help="in a batch of the size it was made in, or as the only sample")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="write the sample as it was made now to this file")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
-def command(file: Path, model: str | None, weak: str | None, batch: str, out: Path | None, as_json: bool) -> None:
+def command(file: Path, model: str | None, weak: str | None, adapter: tuple[str, ...], batch: str, out: Path | None,
+            as_json: bool) -> None:  # fmt: skip
     """Make FILE again, a sample or the samples.json of several, from what it says made it and the weights alone.
 
     Succeeds only if it matches: every pixel equal at the recorded batch size, on a machine, device and versions like
@@ -32,21 +37,28 @@ def command(file: Path, model: str | None, weak: str | None, batch: str, out: Pa
         raise ReverieError(f"{file} does not exist" if not file.exists() else f"{file} is a folder: name a file in it")
     if out is not None and out.exists():
         raise ReverieError(f"{out} exists: choose another --out")
+    for one in adapter:
+        if not Path(one).is_file():
+            raise ReverieError(f"{one} is no file: --adapter takes the file that was added, without its scale")
     several = file.name == BESIDE or file.suffix == ".json"
     if several and out is not None:
         raise ReverieError("--out takes one sample: name its file instead of the list")
     entries = [(file.parent / one["file"], one) for one in listed(file)] if several else [(file, said_by(file))]
     other: Any = load(weak) if weak else None
+    hashes = {files.sha256(Path(one)): one for one in adapter}
     systems: dict[Any, tuple[Path, Diffusion]] = {}
     reports, same = [], 0
     for path, data in entries:
         record = Record.read(data)
         if not path.is_file():
             raise ReverieError(f"{printable(path.name)} is missing")
-        made_with = (record.model, record.weights, record.length, record.sha256)
+        made_with = (record.model, record.weights, record.length, record.sha256, record.adapters)
         if made_with not in systems:
             folder = located(record, model)
             systems[made_with] = folder, opened(record, folder)
+            added = [(hashes[sha256], scale) for sha256, scale in record.adapters if sha256 in hashes]
+            if added:
+                adapted(systems[made_with][1], added)
         folder, system = systems[made_with]
         sample, _ = system.modality.decode(path)
         found = replay(sample, record, system, batch == "alone", other)

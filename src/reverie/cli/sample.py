@@ -40,7 +40,7 @@ def command(count: int, index: tuple[int, ...], label: tuple[str, ...], prompt: 
 
     Each says what made it (`reverie info FILE`) and can be made again (`reverie replay FILE`).
     """
-    system: Any = opened(options["run"], options["weights"], options["average"])
+    system: Any = opened(options["run"], options["weights"], options["average"], options["adapter"])
     name = name_of(options["run"])
     if out is not None and out.exists():
         raise ReverieError(f"{out} exists: choose another --out")

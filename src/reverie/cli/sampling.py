@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..core.grids import Grid
 from ..errors import ReverieError
 from ..samplers.base import Sampler
 from ..systems.base import System, load
+from ..systems.diffusion import Diffusion
 from ..systems.guiding import planned
 
 OPTIONS: list[Callable[..., Any]] = [
@@ -48,6 +49,11 @@ OPTIONS: list[Callable[..., Any]] = [
     ),
     click.option("--dtype", help="float32 or bfloat16"),
     click.option("--batch", type=int, default=64, show_default=True, help="samples at a time"),
+    click.option(
+        "--adapter",
+        multiple=True,
+        help="FILE or FILE:SCALE: low-rank changes that are added to the weights; may be repeated",
+    ),
     click.option("--weights", default="ema", show_default=True, help="ema or raw"),
     click.option(
         "--average", type=float, help="length of an average of the weights to reconstruct, as a share of training"
@@ -61,8 +67,8 @@ def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def opened(run: str, weights: str, average: float | None) -> System:
-    """The system, and which of a folder and a shipped model of one name it is."""
+def opened(run: str, weights: str, average: float | None, adapters: Sequence[str] = ()) -> System:
+    """The system, with adapters added to its weights; says which of a folder and a shipped model of one name it is."""
     from ..systems.base import shipped
 
     if Path(run).is_dir() and "/" not in run:
@@ -72,7 +78,29 @@ def opened(run: str, weights: str, average: float | None) -> System:
             pass
         else:
             click.echo(f"{run} is a folder here, and is used; the shipped model of that name is not", err=True)
-    return load(run, weights, average)
+    system = load(run, weights, average)
+    return adapted(system, [scaled(one) for one in adapters]) if adapters else system
+
+
+def scaled(text: str) -> tuple[str, float]:
+    """FILE:SCALE, or a file alone, which counts once. Raises ReverieError."""
+    place, _, scale = text.rpartition(":")
+    if not place or Path(text).is_file():
+        return text, 1.0
+    try:
+        return place, float(scale)
+    except ValueError:
+        raise ReverieError(f"an adapter is FILE or FILE:SCALE such as style.safetensors:0.8, not {text!r}") from None
+
+
+def adapted(system: System, files: Sequence[tuple[str, float]]) -> System:
+    """The system with the adapters in files added to its weights, each times its scale."""
+    from ..hub.adapters import apply, read_adapter
+
+    if not isinstance(system, Diffusion):
+        raise ReverieError(f"adapters are of diffusion models, and this is a {type(system).__name__}")
+    apply(system, [(read_adapter(place, system), scale) for place, scale in files])
+    return system
 
 
 def name_of(run: str) -> str:
@@ -83,7 +111,7 @@ def name_of(run: str) -> str:
 def chosen(options: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of `generate` that these options stand for."""
     sampler, grid = options.pop("sampler"), options.pop("grid")
-    for key in ("run", "weights", "average"):
+    for key in ("run", "weights", "average", "adapter"):
         options.pop(key, None)
     return options | {
         "sampler": discover.parse("sampler", samplers, Sampler, sampler) if sampler else None,

@@ -20,6 +20,7 @@ from ..errors import MissingDependency, ReverieError, ReverieWarning
 from ..files import cache_folder, sha256
 from ..headers import header
 from ..reading import read_object
+from .words import spelled
 
 NETWORKS = ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel", "BertModel")
 """Classes of transformers that are known to be text encoders and nothing else."""
@@ -128,9 +129,14 @@ class Loaded:
     def __init__(self, encoder: Encoder, tokenizer: Any, network: Any) -> None:
         self.encoder, self.tokenizer, self.network = encoder, tokenizer, network
 
-    @torch.no_grad()
     def said(self, texts: list[str]) -> Said:
-        length = self.encoder.length
+        with torch.no_grad():
+            return self.read(texts)
+
+    def read(self, texts: list[str]) -> Said:
+        """The same, differentiable by what the network is made of."""
+        length, added = self.encoder.length, self.tokenizer.added_tokens_encoder
+        texts = [spelled(text, added) for text in texts]
         whole = self.tokenizer(texts)["input_ids"]
         if long := [(text, ids) for text, ids in zip(texts, whole) if len(ids) > length]:
             text, ids = long[0]

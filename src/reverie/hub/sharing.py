@@ -12,8 +12,8 @@ from ..errors import ReverieError, printable
 from ..reading import contained, read_bytes
 from ..systems.base import open_run
 
-SENT = ("model.json", "recipe.json", "README.md", "weights/*.safetensors", "parts/*/*.safetensors", "parts/*/*.json",
-        "parts/*/*.txt", "parts/*/*.model", "samples/*.png")  # fmt: skip
+SENT = ("model.json", "recipe.json", "README.md", "adapter.safetensors", "weights/*.safetensors", "parts/*/*.safetensors",
+        "parts/*/*.json", "parts/*/*.txt", "parts/*/*.model", "samples/*.png")  # fmt: skip
 """What is shared of a run: not its checkpoints, nor where its data lie on this machine."""
 OTHERS = ("model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model", "*/*.index.json")
 """What is fetched beside that, of a folder in diffusers' layout."""

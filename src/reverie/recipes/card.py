@@ -11,14 +11,14 @@ from ..reading import read_bytes
 from ..systems.diffusion import Diffusion
 
 if TYPE_CHECKING:
-    from .generation import Generation
+    from .learning import Training
 
 LONGEST = 2**20
 """Bytes of a card."""
 BEGIN, END = "<!-- figures: written by `reverie evaluate` -->", "<!-- end of figures -->"
 
 
-def card(system: Diffusion, folder: Path, recipe: "Generation") -> str:
+def card(system: Diffusion, folder: Path, recipe: "Training") -> str:
     """Markdown with data, licence, recipe, defaults, the newest grid and the commands; no path of this machine, no user
     and no time of day.
     """

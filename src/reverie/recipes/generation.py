@@ -39,7 +39,7 @@ from .latents import codec_of, named
 from .learning import Training
 from .networks import chosen_network, network_for
 from .session import EARLY
-from .starting import started
+from .starting import started, take_over
 
 COMPILE = ("auto", "on", "off")
 
@@ -111,6 +111,9 @@ class Generation(Training, abc.ABC):
         if self.codec:
             begun = {**begun, "codec": named(self.codec, codec_of(self.codec))}
         return recipe, begun
+
+    def take_over(self, told, system):
+        take_over(self, told, system)
 
     def closed(self, data, total):
         return replace(
@@ -200,12 +203,17 @@ class Generation(Training, abc.ABC):
         return self.scale if conditioner.keys else 1.0
 
     def loss(self, system: Diffusion) -> DenoisingLoss:
-        weight = discover.parse("weight", weights, Weight, self.weight)
-        if weight == weights.Karras():
-            weight = weights.Karras(system.codec.std)
-        density = discover.parse("density", densities, Density, self.density)
-        if density == LogNormal():  # of unit-variance data: wider data need as much more noise
-            density = replace(density, mean=density.mean + torch.tensor(system.codec.std).log().item())
-        if not isinstance(density, Stratified):
-            density = Stratified(density)
-        return DenoisingLoss(Cast(system.denoiser, getattr(torch, self.dtype or "float32")), weight, density)
+        return denoising(system, self.weight, self.density, self.dtype or "float32")
+
+
+def denoising(system: Diffusion, weight: str, density: str, dtype: str) -> DenoisingLoss:
+    """The loss of a system's denoiser, its weight and density by name; those of data of unit variance follow the data's."""
+    counted = discover.parse("weight", weights, Weight, weight)
+    if counted == weights.Karras():
+        counted = weights.Karras(system.codec.std)
+    drawn = discover.parse("density", densities, Density, density)
+    if drawn == LogNormal():  # wider data need as much more noise
+        drawn = replace(drawn, mean=drawn.mean + torch.tensor(system.codec.std).log().item())
+    if not isinstance(drawn, Stratified):
+        drawn = Stratified(drawn)
+    return DenoisingLoss(Cast(system.denoiser, getattr(torch, dtype)), counted, drawn)

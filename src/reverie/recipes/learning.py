@@ -47,6 +47,8 @@ class Training(Recipe, abc.ABC):
     """What is said at the end."""
     compile = "off"
     """Kernels compiled for this machine, where a recipe has a choice."""
+    augment = 0.0
+    """Probability of each geometric change of a sample, where a recipe makes some."""
     source = ""
     """The run whose weights this one starts from, where a recipe can."""
     codec = ""
@@ -93,10 +95,11 @@ class Training(Recipe, abc.ABC):
             "minutes",
             "learning_rate",
             "checkpoints",
-            "snapshots",
         ):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ReverieError(f"{name.replace('_', '-')} must be more than 0, not {value}")
+        if self.snapshots < 0:
+            raise ReverieError(f"snapshots must be 0 or more, not {self.snapshots}")
         if self.micro_batch and self.batch % self.micro_batch:
             raise ReverieError(f"a batch of {self.batch} is not a whole number of micro-batches of {self.micro_batch}")
         if self.dtype not in (None, "float32", "bfloat16"):
@@ -119,6 +122,24 @@ class Training(Recipe, abc.ABC):
     def started(self, data: Dataset, before: Mapping[str, Any] | None = None) -> tuple[Self, dict[str, Any]]:
         """The recipe with what it takes from other runs, and what recipe.json says of those."""
         return self, {}
+
+    def take_over(self, told: Mapping[str, Any], system: Any) -> None:
+        """Puts the weights that the run starts from into the system, where recipe.json tells of some.
+
+        Raises ReverieError where they are not those.
+        """
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of the network that a run has, of those of the one that is trained."""
+        return tensors
+
+    def saved(self, system: Any, folder: Path) -> Any:
+        """The system as its run has it, once it was stored there."""
+        return system
+
+    def store(self, system: Any, folder: Path, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Writes the model into its run: the system, and weights by their names."""
+        system.save(folder, **{name: self.whole(tensors) for name, tensors in weights.items()})
 
     def closed(self, data: Dataset, total: int) -> Self:
         """The recipe with nothing left open, of so many samples to see."""

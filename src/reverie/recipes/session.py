@@ -27,7 +27,6 @@ from ..training.rates import Trapezoid
 from .feeding import batches
 from .latents import latents
 from .screen import say
-from .starting import take_over
 from .trial import LENGTHS, optimizer_of, smaller
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Session:
         """The weights before the first update: what is taken over from another run, where the recipe names one."""
         if told := self.settled.get("from"):
             with self.unwrapped():
-                take_over(self.recipe, told, self.system)  # type: ignore[arg-type]
+                self.recipe.take_over(told, self.system)
             self.kept = self.averages()
 
     def steps(self) -> Iterator[Step]:
@@ -147,7 +146,7 @@ class Session:
             self.recipe.finish(self.system, self.data, average, early is not None)
             weights = {"ema": average, "raw": {}}
             weights |= {EARLY: load_tensors(early)} if early and self.system.weak_weights else {}
-            self.system.save(self.folder, **{name: {**raw, **tensors} for name, tensors in weights.items()})
+            self.recipe.store(self.system, self.folder, {name: {**raw, **tensors} for name, tensors in weights.items()})
 
     def early(self) -> Path | None:
         """The snapshot of the short average that was the first after a quarter of training."""
@@ -229,13 +228,14 @@ class Session:
     def preview(self) -> None:
         """Grids of samples at fixed seeds, from the raw and the averaged weights; training goes on where there are none."""
         with self.unwrapped():
-            shown, raw = type(self.system).build(self.system.describe()), self.system.network.state_dict()
+            saved, raw = self.recipe.saved(self.system, self.folder), self.system.network.state_dict()
+        shown = type(saved).build(saved.describe())
         shown.attach(self.folder)
         for name, tensors in (("raw", raw), ("ema", {**raw, **self.kept[self.recipe.average].tensors})):
             path = self.folder / "samples" / f"{self.seen:08d}-{name}.png"
             if path.exists():
                 continue
-            fill(shown.network, {key: value.cpu() for key, value in tensors.items()}, name)
+            fill(shown.network, {key: value.cpu() for key, value in self.recipe.whole(tensors).items()}, name)
             try:
                 samples = self.recipe.preview(shown, self.data)
             except (ReverieError, MemoryError, RuntimeError) as error:

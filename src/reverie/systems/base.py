@@ -46,6 +46,8 @@ class System(abc.ABC):
     the names and hashes of the snapshots it came from."""
     average: float | None = None
     """The length of a reconstructed average, as a share of training."""
+    adapters: tuple[tuple[str, float], ...] = ()
+    """SHA-256 and scale of the adapters that were added to the weights in memory."""
     about: dict[str, Any]
     """What it was trained on and how, as plain data: name, data, licence, seen."""
     verbs: ClassVar[Mapping[str, Callable[..., Any]]] = {}

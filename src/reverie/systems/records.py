@@ -62,8 +62,9 @@ def made_by(
     weights: dict[str, Any] = {"name": system.about.get("weights", ""), "sha256": system.weights_hash}
     if system.average is not None:
         weights = {"name": "average", "length": system.average, "sha256": system.weights_hash}
+    added = [{"sha256": one, "scale": scale} for one, scale in system.adapters]
     return {"format": FORMAT, "made": made, "model": model, "description": description(system), "weights": weights,
-            **surroundings(system.device), **info}  # fmt: skip
+            **({"adapters": added} if added else {}), **surroundings(system.device), **info}  # fmt: skip
 
 
 def records(system: Diffusion, model: str, part: Samples) -> list[dict[str, Any]]:
@@ -141,6 +142,8 @@ class Record:
     """sha256 of another model's weights that it was guided away from."""
     reuse: int = 1
     compiled: bool = False
+    adapters: tuple[tuple[str, float], ...] = ()
+    """sha256 and scale of each that was added to the weights."""
 
     @classmethod
     def read(cls, data: Any) -> "Record":
@@ -178,7 +181,7 @@ class Record:
             pixels=_text(data, "pixels"), guidance=_methods(data),
             weak=_text(_object(data, "weak"), "sha256") if "weak" in data else None,
             reuse=_whole(data, "reuse", 1, 4096) if "reuse" in data else 1,
-            compiled=data.get("compiled", False) is True,
+            compiled=data.get("compiled", False) is True, adapters=_added(data),
         )  # fmt: skip
 
 
@@ -186,6 +189,12 @@ def _methods(data: Mapping[str, Any]) -> tuple[Plan[Guidance], ...]:
     if not isinstance(value := data.get("guidance", []), list) or not all(isinstance(one, Mapping) for one in value):
         raise ReverieError(f"the record's guidance must be a list of methods, not {str(value)[:40]!r}")
     return planned(value)
+
+
+def _added(data: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    if not isinstance(value := data.get("adapters", []), list) or not all(isinstance(one, Mapping) for one in value):
+        raise ReverieError(f"the record's adapters must be a list of hashes and scales, not {str(value)[:40]!r}")
+    return tuple((_text(one, "sha256"), _number(one, "scale")) for one in value)
 
 
 def _object(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -130,6 +130,11 @@ def replay(
         sample = sample[None]  # a volume in a TIFF is its layers
     if tuple(sample.shape) != made_of:
         raise ReverieError(f"the file holds {_by(sample.shape)}, and the model makes {_by(made_of)}")
+    if len(record.adapters) > len(system.adapters):
+        sha256, scale = next(one for one in record.adapters if one not in system.adapters)
+        raise ReverieError(
+            f"an adapter was added here, sha256 {printable(sha256[:16])}, {scale:g} times: give --adapter FILE"
+        )
     if record.weak is not None and weak is None:
         weak = system.early(record.guidance, record.scale)
     if record.weak is not None and weak is None:
@@ -168,6 +173,8 @@ def differences(record: Record, system: Diffusion, weak: Diffusion | None = None
         found.append(f"the weights are others: sha256 {system.weights_hash[:16]} now, {record.sha256[:16]} then")
     if record.weak is not None and weak is not None and weak.weights_hash != record.weak:
         found.append(f"the weak weights are others: sha256 {weak.weights_hash[:16]} now, {record.weak[:16]} then")
+    if system.adapters != record.adapters:
+        found.append("other adapters were added to the weights then, or at other scales")
     if description(system) != record.description:
         found.append("model.json describes another model")
     found += [f"{what} is {v} now, {record.versions[what]} then" for what, v in versions if v != record.versions[what]]
