@@ -120,3 +120,41 @@ def stable_diffusion_3(folder, third=True, shift=3.0, **more):
                 use_post_quant_conv=False),
         text_encoder=text_encoder(words, projected), tokenizer=words, text_encoder_2=text_encoder(words, projected, 48),
         tokenizer_2=words, text_encoder_3=encoder, tokenizer_3=pieces)  # fmt: skip
+
+
+def dit(folder, scheduler):
+    torch.manual_seed(0)
+    network = diffusers.DiTTransformer2DModel(
+        num_attention_heads=4, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=2, sample_size=8, patch_size=2,
+        num_embeds_ada_norm=1000)  # fmt: skip
+    return diffusers.DiTPipeline(transformer=drawn(network, 0.7), vae=vae(), scheduler=scheduler)
+
+
+def pixart(folder, scheduler, kind=diffusers.PixArtSigmaPipeline, size=32):
+    torch.manual_seed(0)
+    encoder, pieces = t5(folder)
+    network = diffusers.PixArtTransformer2DModel(
+        num_attention_heads=4, attention_head_dim=12, in_channels=4, out_channels=8, num_layers=2, sample_size=size, patch_size=2,
+        cross_attention_dim=48, caption_channels=96)  # fmt: skip
+    eighth = vae(
+        block_out_channels=(16,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+    return kind(
+        tokenizer=pieces, text_encoder=encoder, vae=eighth, transformer=drawn(network, 0.7), scheduler=scheduler
+    )
+
+
+def flux(folder, dynamic=True, guided=True):
+    torch.manual_seed(0)
+    words = tokenizer(folder / "words")
+    encoder, pieces = t5(folder)
+    network = diffusers.FluxTransformer2DModel(
+        in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2, joint_attention_dim=96,
+        pooled_projection_dim=32, guidance_embeds=guided, axes_dims_rope=(4, 6, 6))  # fmt: skip
+    return diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0 if dynamic else 1.0, use_dynamic_shifting=dynamic),
+        vae=vae(latent_channels=16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=text_encoder(words), tokenizer=words, text_encoder_2=encoder, tokenizer_2=pieces,
+        transformer=drawn(network, 0.7))  # fmt: skip

@@ -199,6 +199,43 @@ class SizedText(Text):
 
 
 @dataclass(frozen=True)
+class MaskedText(Text):
+    """`Text` of prompts in small letters, of which what fills them up is not attended to, nor of the empty one.
+
+    The conditions of PixArt: Chen et al. 2023, https://arxiv.org/abs/2310.00426
+    """
+
+    empty: bool = True
+
+    def encoded(self, texts):
+        return super().encoded([text.lower().strip() for text in texts])
+
+    def told(self, said):
+        return {**super().told(said), "tokens_mask": said.mask}
+
+
+@dataclass(frozen=True)
+class PooledText(Text):
+    """`Text` of the second of two encoders, and as `scalars` the first one's vector for the whole prompt, as Flux is told."""
+
+    empty: bool = True
+    pooled: int = 768
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.encoders) != 2 or not self.pooled:
+            raise ValueError("pooled text is of two encoders, and a vector for the whole")
+
+    @classmethod
+    def variants(cls) -> "tuple[PooledText, ...]":
+        return ()
+
+    def joined(self, found):
+        first, second = found
+        return Said(second.tokens, second.mask, first.pooled)
+
+
+@dataclass(frozen=True)
 class StackedText(Text):
     """`Text` of two encoders side by side, and of a third, wider one after them; their pooled vectors side by side as `scalars`.
 

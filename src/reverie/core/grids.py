@@ -114,6 +114,21 @@ class FlowShift(Grid):
 
 
 @dataclass(frozen=True)
+class Shifted(Grid):
+    """Even in t from 1 to 0, all shifted towards noise: u -> f u / (1 + (f - 1) u).
+
+    Where sigma = t, f is by how much larger pictures need more noise: Esser et al. 2024, https://arxiv.org/abs/2403.03206
+    """
+
+    steps: int = 28
+    factor: float = 3.0
+
+    def times(self, schedule):
+        u = torch.linspace(1, 0, self.steps + 1, dtype=torch.float64)
+        return self.factor * u / (1 + (self.factor - 1) * u)
+
+
+@dataclass(frozen=True)
 class Leading(Grid):
     """Every (count // steps)-th index of a table, from `offset` up: it starts below t = 1, as those models were shipped.
 

@@ -12,6 +12,8 @@ from ..nn.layouts import from_diffusers, to_diffusers
 from .folders import Part
 
 N = TypeVar("N", bound=nn.Module)
+INSIDE = "inside."
+"""Where a borrowed network has its tensors."""
 MOST = 20_000_000_000
 """Parameters of a network."""
 
@@ -51,21 +53,26 @@ def renewed(name: str) -> str:
 
 
 def filled(
-    make: Callable[[], N], part: Part, layers: Mapping[str, str], what: str, more: Mapping[str, tuple[int, ...]] = {},
+    make: Callable[[], N], part: Part, layers: Mapping[str, str] | None, what: str, more: Mapping[str, tuple[int, ...]] = {},
     change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda tensors: tensors,
 ) -> N:  # fmt: skip
-    """The network with a part's tensors, renamed by `layers`; all of them are there, of their shapes, and no other is.
+    """The network with a part's tensors, renamed by `layers`, or a borrowed one's as they are; all of them are there, of their
+    shapes, and no other is.
 
     `more` are tensors that are needed beside them, of which `change` makes what the network has. Raises ReverieError,
     before any tensor is read, where they do not fit.
     """
-    needed = {name: tuple(one.shape) for name, one in to_diffusers(sketched(make, what).state_dict(), layers).items()}
+    own = sketched(make, what).state_dict()
+    theirs = to_diffusers(own, layers) if layers else {name.removeprefix(INSIDE): one for name, one in own.items()}
+    needed = {name: tuple(one.shape) for name, one in theirs.items()}
     needed |= more
     stated = {renewed(name): flat(name, one.shape) for name, one in part.stated().items()}
     must_fit(stated, needed, str(part.folder), "the network that its config.json describes")
     tensors = {renewed(name): one.float().reshape(flat(name, tuple(one.shape))) for name, one in part.tensors().items()}
     network = made(make, what)
-    fill(network, from_diffusers(change(tensors), layers), str(part.folder))
+    tensors = change(tensors)
+    named = from_diffusers(tensors, layers) if layers else {INSIDE + name: one for name, one in tensors.items()}
+    fill(network, named, str(part.folder))
     return network.eval()
 
 
