@@ -158,3 +158,18 @@ def flux(folder, dynamic=True, guided=True):
         vae=vae(latent_channels=16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
         text_encoder=text_encoder(words), tokenizer=words, text_encoder_2=encoder, tokenizer_2=pieces,
         transformer=drawn(network, 0.7))  # fmt: skip
+
+
+def upscaler(folder, scheduler):
+    """Of latents beside a small picture, four times as large; positions attend to each other at the last level alone."""
+    torch.manual_seed(0)
+    words = tokenizer(folder / "words")
+    fourth = vae(block_out_channels=(16, 32, 32), down_block_types=("DownEncoderBlock2D",) * 3,
+                 up_block_types=("UpDecoderBlock2D",) * 3, scaling_factor=0.08333)  # fmt: skip
+    network = unet(
+        channels=7, num_class_embeds=1000, only_cross_attention=(True, True, False), use_linear_projection=True,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"))  # fmt: skip
+    return diffusers.StableDiffusionUpscalePipeline(
+        vae=fourth, text_encoder=text_encoder(words), tokenizer=words, unet=network, scheduler=scheduler,
+        low_res_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"), safety_checker=None)  # fmt: skip

@@ -215,6 +215,29 @@ class MaskedText(Text):
 
 
 @dataclass(frozen=True)
+class LevelledText(Text):
+    """`Text`, and as `label` one of `levels` levels of noise in a picture that is told beside it, the same of all samples.
+
+    The conditions of Stable Diffusion's upscaler: Ho et al. 2021, https://arxiv.org/abs/2106.15282
+    """
+
+    empty: bool = True
+    level: int = 20
+    levels: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.level < self.levels <= 2**16:
+            raise ValueError(f"the level is one of {self.levels}, not {self.level}")
+
+    def told(self, said):
+        return {**super().told(said), "label": torch.full((len(said.tokens),), self.level)}
+
+    def backbone_options(self):
+        return super().backbone_options() | {"classes": self.levels - 1}
+
+
+@dataclass(frozen=True)
 class PooledText(Text):
     """`Text` of the second of two encoders, and as `scalars` the first one's vector for the whole prompt, as Flux is told."""
 

@@ -13,6 +13,7 @@ from ..codecs.pixels import Pixels
 from ..core.denoisers import Beside
 from ..errors import ReverieError
 from ..posterior.operators.downsampling import Area
+from ..systems.latent_upscaling import LatentUpscaling
 from ..systems.super_resolution import SuperResolution
 from .base import Edit, Edited, How, option, share
 from .measuring import agreeing, limit, projected
@@ -60,6 +61,8 @@ class Upscale(Edit):
         limit(height, width)
         if isinstance(system, SuperResolution):
             return self.detailed(system, picture, how, (height, width), strength)
+        if isinstance(system, LatentUpscaling):
+            return self.painted(system, picture, how, (height, width), 1.0 if self.strength is None else strength)
         if self.noise:
             raise ReverieError(
                 "--noise is for a model that `reverie train upscale` made: restore takes noise away here"
@@ -97,6 +100,38 @@ class Upscale(Edit):
         made = work.decode(work.made(lambda eps, t: work.noised(z, t, eps), grid))
         return Edited(torch.cat([pixels.decode(projected(pixels.encode(one[None]), y, Area(self.factor))) for one in made]),
                       info, said)  # fmt: skip
+
+    def painted(
+        self, system: LatentUpscaling, picture: Tensor, how: How, size: tuple[int, int], strength: float
+    ) -> Edited:
+        """By a model of latents that sees the small picture: uint8 (C, H, W) to pictures of that size."""
+        if self.method:
+            raise ReverieError("this model was trained to enlarge, and does it in no other way: leave out --method")
+        if self.factor != system.codec.factor:
+            raise ReverieError(
+                f"this model enlarges {system.codec.factor} times, and no more: leave out --factor, or repeat it"
+            )
+        if how.condition is None:
+            raise ReverieError("this model is told what is to be seen: say --prompt, '' for nothing in particular")
+        system = system.noisy(self.noise)
+        work = Work(system, how, size)
+        level, pixels = work.level(strength), Pixels()
+        said = [f"noise level: {level}", f"the small picture is told with level {system.conditioner.level} of noise"]
+        info, y = work.info(self, [told(picture)], level=level.t), pixels.encode(picture[None])
+        plain = pixels.decode(enlarged(y, self.factor))
+        if level.t == 0:
+            return Edited(plain.expand(how.count, *plain.shape[1:]).clone(), info, said)
+        z, grid = work.encode(plain[0]), work.times(level.t)
+        said.append(f"{len(grid) - 1} steps from there, to {size[1]} x {size[0]}")
+        maps = work.fit(system.noised(y, how.seed)).to(system.device)
+
+        def start(eps: Tensor, t: Tensor) -> Tensor:
+            return work.noised(z, t, eps) if level.t < 1 else system.start(eps, t)
+
+        made = work.decode(work.made(start, grid, lambda one: Beside(one, maps)))
+        if not self.noise:
+            made = torch.cat([pixels.decode(projected(pixels.encode(one[None]), y, Area(self.factor))) for one in made])
+        return Edited(made, info, said)
 
     def detailed(
         self, system: SuperResolution, picture: Tensor, how: How, size: tuple[int, int], strength: float

@@ -1,5 +1,7 @@
 """Autoencoders of diffusers as ours."""
 
+from typing import Any
+
 from ..codecs.latent import Latent, identity
 from ..nn.autoencoder import Autoencoder
 from ..nn.layouts import CODERS
@@ -12,6 +14,14 @@ KINDS = ("AutoencoderKL", "VQModel")
 
 def read_autoencoder(part: Part) -> Latent:
     """The codec, its autoencoder in memory. Raises ReverieError for a setting that is not done here."""
+    config, means, deviations = coder_config(part)
+    network = filled(lambda: Autoencoder(**config), part, CODERS, f"{part.kind} of {part.folder.parent.name}")
+    scales = tuple(1 / s for s in deviations)
+    return Latent(config["latent"], network.factor, scales, means, identity(network)).use(network)
+
+
+def coder_config(part: Part) -> tuple[dict[str, Any], tuple[float, ...], tuple[float, ...]]:
+    """The options of the network, and mean and deviation of its latents. Raises ReverieError likewise."""
     what = f"{part.kind} of {part.folder.parent.name}"
     told = Settings(part.config, what)
     channels = told.take("in_channels", 3)
@@ -22,8 +32,14 @@ def read_autoencoder(part: Part) -> Latent:
     told.must_be("act_fn", "silu", "swish", why="where silu is what is done here")
     told.take("sample_size", None, (int, list, tuple))
     latent, groups = told.take("latent_channels", 4), told.take("norm_num_groups", 32)
-    config = {"channels": channels, "latent": latent, "levels": levels, "blocks": told.take("layers_per_block", 1),
-              "groups": groups}  # fmt: skip
+    blocks = told.take("layers_per_block", 1)
+    config: dict[str, Any] = {
+        "channels": channels,
+        "latent": latent,
+        "levels": levels,
+        "blocks": blocks,
+        "groups": groups,
+    }
     scale, shift = told.take("scaling_factor", 0.18215), told.take("shift_factor", None, float)
     mean, std = (told.take(name, None, (list, tuple)) for name in ("latents_mean", "latents_std"))
     if part.kind == "VQModel":
@@ -40,8 +56,5 @@ def read_autoencoder(part: Part) -> Latent:
             raise told.refused("use_quant_conv", quant, f"beside use_post_quant_conv={post}")
         config |= {"mixes": quant, "attention": told.take("mid_block_add_attention", True)}
     told.done()
-    network = filled(lambda: Autoencoder(**config), part, CODERS, what)
     means, stds = mean or [shift or 0.0], [s / scale for s in std] if std else [1 / scale]
-    return Latent(latent, network.factor, tuple(1 / s for s in stds), tuple(map(float, means)), identity(network)).use(
-        network
-    )
+    return config, tuple(map(float, means)), tuple(stds)

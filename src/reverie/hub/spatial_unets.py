@@ -10,7 +10,7 @@ from .settings import Settings
 
 FIXED: dict[str, Any] = {
     "center_input_sample": False, "flip_sin_to_cos": True, "freq_shift": 0, "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "only_cross_attention": False, "downsample_padding": 1, "mid_block_scale_factor": 1, "act_fn": "silu",
+    "downsample_padding": 1, "mid_block_scale_factor": 1, "act_fn": "silu",
     "reverse_transformer_layers_per_block": None, "encoder_hid_dim": None, "encoder_hid_dim_type": None,
     "num_attention_heads": None, "dual_cross_attention": False, "class_embed_type": None,
     "resnet_time_scale_shift": "default", "resnet_skip_time_act": False, "resnet_out_scale_factor": 1.0,
@@ -24,6 +24,12 @@ FIXED: dict[str, Any] = {
 
 def read_spatial_unet(part: Part, channels: int) -> SpatialUNet:
     """The network of latents of `channels`; further ones that it takes are maps. Raises ReverieError."""
+    config = spatial_config(part, channels)
+    return filled(lambda: SpatialUNet(**config), part, SPATIAL, f"{part.kind} of {part.folder.parent.name}")
+
+
+def spatial_config(part: Part, channels: int) -> dict[str, Any]:
+    """The options of the network. Raises ReverieError for a setting that is not done here."""
     what = f"{part.kind} of {part.folder.parent.name}"
     told = Settings(part.config, what)
     inner, outer = told.take("in_channels", 4), told.take("out_channels", 4)
@@ -52,6 +58,12 @@ def read_spatial_unet(part: Part, channels: int) -> SpatialUNet:
         told.take("projection_class_embeddings_input_dim", None, int),
         told.take("addition_time_embed_dim", None, int),
     )
+    only = told.take("only_cross_attention", False, (bool, list, tuple))
+    if only is True:
+        raise told.refused("only_cross_attention", True, "which would be of the middle too: a list of levels is done")
+    unseen = [False] * count if only is False else list(only)
+    if len(unseen) != count or not all(isinstance(one, bool) for one in unseen):
+        raise told.refused("only_cross_attention", only, f"which says no true or false of each of {count} levels")
     added = told.one_of("addition_embed_type", None, (None, "text_time"))
     if (added is None) != (scalars is None) or (added is None) != (each is None):
         raise told.refused("addition_embed_type", added, f"beside projection_class_embeddings_input_dim={scalars}")
@@ -59,9 +71,9 @@ def read_spatial_unet(part: Part, channels: int) -> SpatialUNet:
         told.must_be(name, value, *([float(value)] if type(value) is int else [int(value)] if type(value) is float else []),
                      why=f"where {value} is what is done here")  # fmt: skip
     told.done()
-    config = {
+    return {
         "channels": channels, "maps": inner - channels, "levels": levels, "blocks": blocks, "groups": groups,
         "depths": [n if kind.startswith("Cross") else 0 for n, kind in zip(depth, kinds)], "middle": depth[-1],
         "heads": heads, "classes": (classes or 1) - 1, "scalars": scalars or 0, "tokens": tokens, "dropout": dropout, "eps": eps,
+        "unseen": unseen if any(unseen) else [],
     }  # fmt: skip
-    return filled(lambda: SpatialUNet(**config), part, SPATIAL, what)

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 from ..codecs.latent import Latent
 from ..conditioning.encoders import INDEX, Encoder, identity
-from ..conditioning.text import SizedText, Text
+from ..conditioning.text import LevelledText, SizedText, Text
 from ..errors import ReverieError, ReverieWarning
 from ..nn.spatial import SpatialUNet
 from ..reading import read_object
 from ..systems.diffusion import Diffusion
 from ..systems.inpainting import Inpainting
+from ..systems.latent_upscaling import LatentUpscaling
 from .autoencoders import KINDS, read_autoencoder
 from .base import Pipeline, assembled, size_of
 from .folders import Folder
@@ -116,3 +117,38 @@ class StableDiffusionXL(StableDiffusion):
         frequencies = (network.scalars - pooled) // 6
         conditioner = SizedText((first, second), network.tokens, 0.0, True, pooled, sizes, frequencies, zeros)
         return conditioner.at({first.folder: at, second.folder: at_2})
+
+
+class StableDiffusionUpscale(StableDiffusion):
+    """`StableDiffusionUpscalePipeline`: four times as wide and as high, under a prompt."""
+
+    names = ("StableDiffusionUpscalePipeline",)
+    parts = (*StableDiffusion.parts, "low_res_scheduler")
+    settings: ClassVar[dict[str, Any]] = {"max_noise_level": None, "requires_safety_checker": None, "watermarker": None}
+    scale = 9.0
+    level = 20
+    """Of the noise in the small picture, unless told otherwise."""
+
+    def system(self, folder):
+        unused(folder, self.parts, self.settings)
+        scheduled = read_scheduler(folder.part("scheduler", READERS), 75)
+        noising = read_scheduler(folder.part("low_res_scheduler", ["DDPMScheduler"]), 75).schedule
+        codec: Latent = read_autoencoder(folder.part("vae", KINDS))
+        unet = folder.part("unet", ["UNet2DConditionModel"])
+        network = read_spatial_unet(unet, codec.channels)
+        most = folder.settings.get("max_noise_level", 350)
+        if (
+            network.maps != 3
+            or type(most) is not int
+            or not self.level <= most < network.classes + 1
+            or network.scalars
+        ):
+            raise ReverieError(f"{unet.folder} is not told what {folder.pipeline} tells its network")
+        encoder, place = read_encoder(folder, "text_encoder", "tokenizer", "CLIPTextModel")
+        conditioner = LevelledText((encoder,), network.tokens, 0.0, level=self.level, levels=network.classes + 1)
+        conditioner = conditioner.at({encoder.folder: place})
+        shape = (codec.channels, *size_of(unet, 128))
+        found = assembled(folder, network, scheduled, codec, conditioner, shape, self.scale, LatentUpscaling)
+        assert isinstance(found, LatentUpscaling)
+        found.noising, found.most = noising, most
+        return found

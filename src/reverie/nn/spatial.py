@@ -19,7 +19,8 @@ class SpatialUNet(UNet):
     """A `UNet` whose stages end in transformers: positions attend to each other, then to `tokens`, then think alone.
 
     `depths` are transformer blocks of the stages of each level, finest first, 0 for none; `middle` those of the middle.
-    `heads` are numbers of heads, of each level. Conditions come before the norms (`adaptive` false), as in the checkpoints
+    `heads` are numbers of heads, of each level; at levels where `unseen` is true positions attend to tokens twice and not to
+    each other, which large pictures can afford. Conditions come before the norms (`adaptive` false), as in the checkpoints
     of Stable Diffusion 1, 2 and XL, whose layout this is: `layouts`, `UNet2DConditionModel`. What XL says of sizes and of
     the pooled text are its `scalars`; the noise of the 4x upscaler's small picture is its `label`.
 
@@ -41,6 +42,7 @@ class SpatialUNet(UNet):
         scalars: int = 0,
         tokens: int = 768,
         maps: int = 0,
+        unseen: Sequence[bool] = (),
         dropout: float = 0.0,
         noise_scale: float = 1.0,
         eps: float = 1e-5,
@@ -58,17 +60,21 @@ class SpatialUNet(UNet):
             raise ValueError(
                 f"depths and heads have one entry for each of {len(levels)} levels, not {len(depths)}, {len(heads)}"
             )
+        unseen = tuple(unseen) or (False,) * len(levels)
+        if len(unseen) != len(levels) or not all(isinstance(one, bool) for one in unseen):
+            raise ValueError(f"unseen says true or false of each of {len(levels)} levels, not {str(unseen)[:60]}")
         for outer, n in zip(levels, heads):
             if outer % n:
                 raise ValueError(f"{outer} channels do not split into {n} heads")
         width = 4 * levels[0]
 
         def stage(i: int, inner: int, outer: int, depth: int | None = None) -> Stage:
-            depth = depths[i] if depth is None else depth
+            middle, depth = depth is not None, depths[i] if depth is None else depth
             residual = Residual(spatial, inner, outer, width, groups, False, dropout)
             for norm in (residual.norm_1, residual.norm_2):
                 norm.eps = eps
-            inside = SpatialTransformer(outer, tokens, heads[i], depth, groups) if depth else None
+            alone = unseen[i] and not middle
+            inside = SpatialTransformer(outer, tokens, heads[i], depth, groups, alone) if depth else None
             return Stage(residual, None, inside)
 
         self.conditions = Conditions(levels[0], width, classes, scalars, noise_scale)
@@ -82,14 +88,14 @@ class SpatialUNet(UNet):
 class SpatialTransformer(nn.Module):
     """x + out(blocks(inn(norm(x)))) over the positions of x (B, C, *axes), each block attending to tokens too."""
 
-    def __init__(self, width: int, tokens: int, heads: int, depth: int, groups: int) -> None:
+    def __init__(self, width: int, tokens: int, heads: int, depth: int, groups: int, unseen: bool) -> None:
         super().__init__()
         self.norm = Norm(width, groups)
         self.norm.eps = 1e-6
         self.inn, self.out = nn.Linear(width, width), nn.Linear(width, width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        self.blocks = nn.ModuleList([Block(width, tokens, heads) for _ in range(depth)])
+        self.blocks = nn.ModuleList([Block(width, tokens, heads, unseen) for _ in range(depth)])
 
     def forward(self, x: Tensor, tokens: Tensor, tokens_mask: Tensor | None) -> Tensor:
         h = self.inn(self.norm(x).flatten(2).transpose(1, 2))
@@ -99,11 +105,15 @@ class SpatialTransformer(nn.Module):
 
 
 class Block(nn.Module):
-    """h (B, N, C) plus attention between its positions, plus attention to tokens, plus a gated network of each alone."""
+    """h (B, N, C) plus attention between its positions, plus attention to tokens, plus a gated network of each alone.
 
-    def __init__(self, width: int, tokens: int, heads: int) -> None:
+    Where positions are `unseen` the first is to tokens too.
+    """
+
+    def __init__(self, width: int, tokens: int, heads: int, unseen: bool) -> None:
         super().__init__()
-        self.norm_1, self.own = nn.LayerNorm(width), Attention(width, width, heads)
+        self.unseen = unseen
+        self.norm_1, self.own = nn.LayerNorm(width), Attention(width, tokens if unseen else width, heads)
         self.norm_2, self.cross = nn.LayerNorm(width), Attention(width, tokens, heads)
         self.norm_3, self.gate, self.back = (
             nn.LayerNorm(width),
@@ -113,7 +123,7 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor, tokens: Tensor, tokens_mask: Tensor | None) -> Tensor:
         own = self.norm_1(h)
-        h = h + self.own(own, own)
+        h = h + (self.own(own, tokens, tokens_mask) if self.unseen else self.own(own, own))
         h = h + self.cross(self.norm_2(h), tokens, tokens_mask)
         value, gate = self.gate(self.norm_3(h)).chunk(2, dim=2)
         return h + self.back(value * F.gelu(gate))
