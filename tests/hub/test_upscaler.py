@@ -69,8 +69,8 @@ def test_the_run_enlarges_alone_and_keeps_the_means(made, tmp_path):
     small = picture(10, 13)  # tiles
     array = small.permute(1, 2, 0).numpy()
     Image.fromarray(array).save(tmp_path / "small.png")
-    done = CliRunner().invoke(app, ["edit", "upscale", str(folder / "run"), "--image", str(tmp_path / "small.png"), "--prompt",
-                                    PROMPT, "--sample-steps", "2", "--out", str(tmp_path / "out")], catch_exceptions=False)  # fmt: skip
+    told = ["--image", tmp_path / "small.png", "--prompt", PROMPT, "--sample-steps", 2, "--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, ["edit", "upscale", str(folder / "run"), *map(str, told)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "level 20 of noise" in done.output
     large = reverie.modalities.images.Images().decode(next((tmp_path / "out").glob("0*.png")))[0]

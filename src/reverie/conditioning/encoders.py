@@ -85,7 +85,13 @@ class Encoder:
 
         Raises ReverieError where the network is not there or is another one, MissingDependency without transformers.
         """
-        return _loaded(self, network.resolve(), tokenizer.resolve()).said(list(texts))
+        loaded = self.loaded(network, tokenizer)
+        loaded.tell(texts)
+        return loaded.said(list(texts))
+
+    def loaded(self, network: Path, tokenizer: Path) -> "Loaded":
+        """Of its folder, and that of its tokenizer; raises likewise."""
+        return _loaded(self, network.resolve(), tokenizer.resolve())
 
 
 def copied(sources: Iterable[Path], target: Path) -> None:
@@ -133,16 +139,21 @@ class Loaded:
         with torch.no_grad():
             return self.read(texts)
 
-    def read(self, texts: list[str]) -> Said:
-        """The same, differentiable by what the network is made of."""
-        length, added = self.encoder.length, self.tokenizer.added_tokens_encoder
-        texts = [spelled(text, added) for text in texts]
-        whole = self.tokenizer(texts)["input_ids"]
+    def tell(self, texts: Sequence[str]) -> None:
+        """Says what is left out of texts that are too long, once for all of them."""
+        length, whole = self.encoder.length, self.tokenizer(self.spelled(texts))["input_ids"] if texts else []
         if long := [(text, ids) for text, ids in zip(texts, whole) if len(ids) > length]:
             text, ids = long[0]
             lost, others = self.tokenizer.decode(ids[length - 1 : -1]).strip(), f", and {len(long) - 1} more prompts"
             warnings.warn(f"a prompt has {len(ids)} tokens, of which this encoder reads {length}; left out: {lost[:120]!r} of "
                           f"{text[:40]!r}...{others if len(long) > 1 else ''}", ReverieWarning, stacklevel=4)  # fmt: skip
+
+    def spelled(self, texts: Sequence[str]) -> list[str]:
+        return [spelled(text, self.tokenizer.added_tokens_encoder) for text in texts]
+
+    def read(self, texts: list[str]) -> Said:
+        """The same, differentiable by what the network is made of."""
+        length, texts = self.encoder.length, self.spelled(texts)
         told = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         ids, mask = told["input_ids"], told["attention_mask"].bool()
         clip = self.encoder.network.startswith("CLIP")

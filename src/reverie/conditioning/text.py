@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ class Text(Conditioner):
     def attach(self, folder: Path) -> None:
         object.__setattr__(self, "_run", Path(folder))
 
-    def at(self, places: Mapping[str, tuple[Path, Path]]) -> "Text":
+    def at(self, places: Mapping[str, tuple[Path, Path]]) -> Self:
         """The same, its encoders where they lie in another tool's folder: of the network, and of its tokenizer."""
         object.__setattr__(self, "_places", dict(places))
         return self
@@ -90,9 +90,12 @@ class Text(Conditioner):
     def encoded(self, texts: Sequence[str]) -> Said:
         """What the encoders make of texts, each encoded once; an empty one has no token that counts, but with `empty`."""
         lacking = [text for text in dict.fromkeys(texts) if text not in self.made]
+        loaded = [one.loaded(*self.place(one)) for one in self.encoders] if lacking else []
+        for one in loaded:
+            one.tell(lacking)
         for first in range(0, len(lacking), 64):
             some = lacking[first : first + 64]
-            found = self.joined([one(some, *self.place(one)) for one in self.encoders])
+            found = self.joined([one.said(some) for one in loaded])
             if found.tokens.shape[2] != self.width:
                 raise ReverieError(f"the text encoder makes vectors of {found.tokens.shape[2]}, not of {self.width}")
             kept = torch.float32 if self.empty else torch.float16

@@ -68,7 +68,9 @@ def unused(folder: Folder, parts: Sequence[str], settings: Mapping[str, Any]) ->
 class StableDiffusion(Pipeline):
     """Prompt to picture by latents: `StableDiffusionPipeline` of versions 1 and 2, and what it is called for edits."""
 
-    names = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
+    names: ClassVar[tuple[str, ...]] = (
+        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+    )  # fmt: skip
     parts: ClassVar[tuple[str, ...]] = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
     settings: ClassVar[dict[str, Any]] = {"requires_safety_checker": None}
     """What model_index.json may say, and the one value of it that is done here, None for any."""

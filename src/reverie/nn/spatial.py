@@ -42,10 +42,10 @@ class SpatialUNet(UNet):
         scalars: int = 0,
         tokens: int = 768,
         maps: int = 0,
-        unseen: Sequence[bool] = (),
         dropout: float = 0.0,
         noise_scale: float = 1.0,
         eps: float = 1e-5,
+        unseen: Sequence[bool] = (),
     ) -> None:
         """Raises ValueError for a number out of bounds, and where a level has no whole number of channels a head."""
         Backbone.__init__(

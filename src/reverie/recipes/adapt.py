@@ -40,7 +40,7 @@ from .screen import say
 from .starting import folder_of, named, require_same
 from .wording import WORDS, Wording
 
-LAYERS = {SpatialUNet: "*.blocks.*.own, *.blocks.*.cross", MMDiT: "blocks.*.attention"}
+LAYERS: dict[type, str] = {SpatialUNet: "*.blocks.*.own, *.blocks.*.cross", MMDiT: "blocks.*.attention"}
 """Those that are changed in large networks: their attentions. In others all are."""
 FILE = "adapter.safetensors"
 SHOWN = 20
@@ -163,6 +163,7 @@ class Adapt(Training):
             raise ReverieError(f"{self.source} reads no text: leave out --prompt")
         if isinstance(source.conditioner, Unconditional):
             return {}
+        assert isinstance(source.conditioner, Labels)
         known, label = source.conditioner.classes, data.values.get("label")
         if strange := sorted(set(data.classes) - set(known)):
             raise ReverieError(f"{self.source} knows no class called {some(strange)}; it knows {some(known)}")

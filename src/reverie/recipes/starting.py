@@ -20,6 +20,7 @@ from .screen import say
 from .transfer import Transfer, transfer
 
 if TYPE_CHECKING:
+    from .adapt import Adapt
     from .generation import Generation
 
 APART = 1.5
@@ -75,7 +76,7 @@ def as_tuple(value: Any) -> Any:
     return tuple(map(as_tuple, value)) if isinstance(value, (list, tuple)) else value
 
 
-def named(recipe: "Generation", source: Diffusion) -> dict[str, Any]:
+def named(recipe: "Generation | Adapt", source: Diffusion) -> dict[str, Any]:
     """What recipe.json, model.json and the card call the source: no place on this machine."""
     place = Path(recipe.source).expanduser()
     return {
