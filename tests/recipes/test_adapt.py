@@ -349,3 +349,8 @@ def test_a_word_that_cannot_be_is_refused(place, tmp_path, more, says):
     with pytest.raises(ReverieError, match=says):
         words_of(place, **more).run(tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+def test_the_doctor_finds_the_weights_that_its_checkpoint_holds(run):
+    told = called("doctor", run, "--only", "files")
+    assert told.count("is what the checkpoint at 1,536 samples holds") == 2 and "FAULT" not in told

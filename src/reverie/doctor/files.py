@@ -82,11 +82,15 @@ class Files(Examination):
         yield passed(f"{whole} checkpoints, the newest whole one at {newest.seen:,} samples")
         if newest.seen != patient.part("about").get("seen"):
             return
-        average = newest.tensors.get(f"average-{patient.options.get('average', 0.1):.3f}")
-        for name, tensors in (("raw", newest.tensors.get("raw")), ("ema", average)):
+        raw, average = (
+            newest.tensors.get("raw"),
+            newest.tensors.get(f"average-{patient.options.get('average', 0.1):.3f}"),
+        )
+        for name, tensors in (("raw", raw), ("ema", {**(raw or {}), **average} if average else None)):
             own = patient.weights.get(name)
             if tensors is None or own is None:
                 continue
+            tensors = patient.whole(tensors)
             unlike = [key for key in tensors if key not in own or not tensors[key].equal(own[key])]
             if unlike:
                 yield Finding("fault", f"weights/{name}.safetensors is not what training saved at {newest.seen:,} samples: "

@@ -1,6 +1,7 @@
 """The run under examination: each of its parts opened once, when first asked for, and apart from the others."""
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from ..files import fill
 from ..nn.base import Backbone
 from ..reading import contained, read_object
 from ..recipes.evaluating import located
+from ..recipes.repeating import recorded
 from ..systems.base import open_run, shipped
 from ..systems.diffusion import Diffusion, build_backbone
 from ..training.loop import seeded
@@ -85,6 +87,14 @@ class Patient:
             except ReverieError:
                 continue
         return found
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of the run's network, of those that a checkpoint has."""
+        try:
+            recipe, _ = recorded(self.folder / "recipe.json")
+        except ReverieError:
+            return tensors
+        return recipe.whole(tensors)
 
     def network(self, name: str = "ema") -> Backbone:
         """The network with those weights, in evaluation mode."""

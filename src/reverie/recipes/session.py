@@ -220,9 +220,10 @@ class Session:
             first = last
         for name, average in names.items():
             own = {key: tuple(tensor.shape) for key, tensor in average.tensors.items()}
-            given = {key: tuple(tensor.shape) for key, tensor in found.tensors[name].items()}
+            tensors = {key: tensor for key, tensor in found.tensors[name].items() if key in own}
+            given = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
             must_fit(given, own, f"{source}, {name}", "the network of recipe.json")
-            average.tensors = found.tensors[name]
+            average.tensors = tensors
         self.count, self.seen, self.guard.score = count, found.seen, score
 
     def preview(self) -> None:

@@ -142,7 +142,9 @@ def open_run(folder: Path, weights: str = "ema", average: float | None = None) -
     if average is not None:
         from ..training.averages import reconstruct
 
-        fill(system.network, reconstruct(folder / "ema", average, shapes=shapes), str(folder / "ema"))
+        tensors = reconstruct(folder / "ema", average, shapes=shapes)
+        kept = load_tensors(path) if tensors.keys() != shapes.keys() and path.is_file() else {}  # what was frozen
+        fill(system.network, {**kept, **tensors}, str(folder / "ema"))
         system.about["weights"] = f"average of length {average:g}"
     else:
         fill(system.network, load_tensors(path), str(path))

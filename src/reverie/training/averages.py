@@ -62,20 +62,21 @@ def exponent(std: float) -> float:
 
 
 class Average:
-    """The average of a module's parameters, and its latest buffers, in float32; what is frozen stays as it is."""
+    """The average of a module's parameters, and its latest buffers, in float32; what is frozen is no part of it."""
 
     def __init__(self, module: nn.Module, rule: Rule) -> None:
         self.rule = rule
-        self.frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
-        self.tensors = {name: tensor.detach().clone().float() for name, tensor in weights_of(module).items()}
+        frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+        self.tensors = {
+            name: tensor.detach().clone().float() for name, tensor in weights_of(module).items() if name not in frozen
+        }
 
     @torch.no_grad()
     def update(self, module: nn.Module, before: int, after: int) -> None:
         """Takes in the weights reached at `after` samples; the last update was at `before`."""
         now = weights_of(module)
         kept = self.rule.keep(before, after)
-        moving = [name for name in self.tensors if name not in self.frozen]
-        torch._foreach_lerp_([self.tensors[name] for name in moving], [now[name].float() for name in moving], 1 - kept)
+        torch._foreach_lerp_(list(self.tensors.values()), [now[name].float() for name in self.tensors], 1 - kept)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -116,8 +117,8 @@ def snapshot(folder: Path, average: Average, seen: int) -> Path:
 def reconstruct(folder: Path, std: float, seen: int | None = None, shapes: Shapes | None = None) -> dict[str, Tensor]:
     """The average of any length from the snapshots in a folder, as it would have been at `seen`, the last by default.
 
-    Raises ReverieError where there are no snapshots, or where one of them does not fit `shapes`, those of the others where
-    none are given.
+    Of what was trained: tensors that were frozen are not there. Raises ReverieError where there are no snapshots, and where one
+    holds other tensors than the others, or of other shapes than `shapes` says.
     """
     found = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
@@ -129,10 +130,12 @@ def reconstruct(folder: Path, std: float, seen: int | None = None, shapes: Shape
         )
     seen = max(at for _, at in found) if seen is None else seen
     found = {key: path for key, path in found.items() if key[1] <= seen}
+    needed: Shapes | None = None
     for path in found.values():
         here = {name: one.shape for name, one in header(path).items()}
-        shapes = shapes or here
-        must_fit(here, shapes, str(path), "the other averages")
+        if needed is None:
+            needed = here if shapes is None else {name: shape for name, shape in shapes.items() if name in here}
+        must_fit(here, needed, str(path), "the other averages")
     total: Mapping[str, Tensor] = {}
     for share, path in zip(mixture(list(found), std, seen), found.values(), strict=True):
         part = load_tensors(path)

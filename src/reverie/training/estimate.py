@@ -77,8 +77,9 @@ def estimated(
     optimizer.zero_grad()
     state = sum(bytes_of(one) for each in optimizer.state.values() for one in each.values() if isinstance(one, Tensor))
     weights = sum(bytes_of(p) for p in loss.parameters())
+    moving = sum(bytes_of(p) for p in loss.parameters() if p.requires_grad)
     sample = max(0, peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])
-    return Estimate(weights * (1 + averages) + state + max(0, peaks[0] - SIZES[0] * sample), sample)
+    return Estimate(weights + moving * averages + state + max(0, peaks[0] - SIZES[0] * sample), sample)
 
 
 def bytes_of(x: Tensor) -> int:
