@@ -100,6 +100,8 @@ def test_what_it_cannot_do_is_refused(made, options, says):
         edit("upscale", reverie.load(made[1] / "run"), picture(), **told)
     with pytest.raises(ReverieError, match="reverie edit upscale"):
         reverie.load(made[1] / "run").generate(1)
+    with pytest.raises(ReverieError, match="reverie edit upscale"):
+        edit("vary", reverie.load(made[1] / "run"), picture(), condition=PROMPT)
 
 
 def test_a_description_without_its_noise_is_refused(made, tmp_path):

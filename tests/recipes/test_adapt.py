@@ -203,6 +203,19 @@ def test_a_run_of_classes_and_one_that_is_told_nothing_are_adapted_too(place, tm
            "--dtype", "float32", "--checkpoints", "1", "--out", tmp_path / "unconditional")  # fmt: skip
     adapted = reverie.load(tmp_path / "unconditional")
     assert adapted.defaults.weak == "" and adapted.generate(2, sample_steps=2).raw.shape == (2, 1, 8, 8)
+    assert reverie.load(tmp_path / "plain").defaults.weak == "early"
+    called(
+        "adapter",
+        "merge",
+        tmp_path / "plain",
+        tmp_path / "unconditional" / "adapter.safetensors",
+        "--out",
+        tmp_path / "m",
+    )
+    merged_run = reverie.load(tmp_path / "m")
+    torch.testing.assert_close(
+        merged_run.generate(2, sample_steps=2).raw, adapted.generate(2, sample_steps=2).raw, atol=1, rtol=0
+    )
 
 
 def test_stable_diffusion_is_adapted_in_its_latents_and_diffusers_reads_the_file(tmp_path):

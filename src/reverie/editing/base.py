@@ -16,11 +16,13 @@ from ..codecs.pixels import Pixels
 from ..core.grids import Grid
 from ..errors import ReverieError, printable
 from ..samplers.base import Sampler
+from ..systems import latent_upscaling
 from ..systems.autoencoding import NOTHING as NOTHING_OF_ITS_OWN
 from ..systems.autoencoding import Autoencoding
 from ..systems.base import Progress, Samples, System
 from ..systems.diffusion import Diffusion
 from ..systems.inpainting import Inpainting
+from ..systems.latent_upscaling import LatentUpscaling
 from ..systems.super_resolution import NOTHING, SuperResolution
 from . import pictures
 from .pictures import Picture
@@ -141,6 +143,8 @@ def check_model(system: System, verb: Edit) -> None:
         if not verb.enlarges:
             raise ReverieError(NOTHING)
         return
+    if isinstance(system, LatentUpscaling) and not verb.enlarges:
+        raise ReverieError(latent_upscaling.NOTHING)
     if not isinstance(system, Diffusion) or len(system.shape) != 3 or not isinstance(system.codec, (Pixels, Latent)):
         made = " x ".join(map(str, getattr(system, "shape", ()))) or "something else"
         raise ReverieError(f"edits are of pictures of 256 levels, and this model makes arrays ({made})")

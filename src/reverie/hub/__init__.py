@@ -2,5 +2,6 @@
 
 from .exporting import export_folder
 from .importing import import_folder, load_folder
+from .single import import_file
 
-__all__ = ["export_folder", "import_folder", "load_folder"]
+__all__ = ["export_folder", "import_file", "import_folder", "load_folder"]

@@ -203,6 +203,8 @@ def merge(system: Diffusion, adapters: Sequence[tuple[Adapter, float]], out: Pat
         changed[i] = target
     for one, scale in adapters:
         add(system.network, one.network, scale)
+    if system.defaults.weak:  # its early self is not changed with it, and no part of the new run
+        system.defaults = replace(system.defaults, weak="", scale=1.0)
     if changed:
         assert isinstance(conditioner, Text)
         each = tuple(replace(one, sha256=identity(changed[i])) if i in changed else one

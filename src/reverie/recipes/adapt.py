@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -43,7 +44,8 @@ from .wording import WORDS, Wording
 LAYERS: dict[type, str] = {SpatialUNet: "*.blocks.*.own, *.blocks.*.cross", MMDiT: "blocks.*.attention"}
 """Those that are changed in large networks: their attentions. In others all are."""
 FILE = "adapter.safetensors"
-SHOWN = 20
+SHOWN, ENTRIES = 20, 2**20
+"""Samples of a preview, and numbers in all of them."""
 MOST_RANK = 4096
 
 
@@ -314,8 +316,8 @@ class Adapt(Training):
 
     def preview(self, system, data) -> Samples:
         asked: Any = told_of(data)[:SHOWN] if "prompt" in data.values else ...
-        return system.generate(SHOWN if asked is ... else 2 * len(asked), seed=self.seed, condition=asked, sample_steps=12,
-                               dtype=self.dtype)  # fmt: skip
+        count = max(1, min(SHOWN, ENTRIES // math.prod(system.raw_shape)))
+        return system.generate(count, seed=self.seed, condition=asked, sample_steps=12, dtype=self.dtype)
 
     def card(self, system, folder):
         return card(system, folder, self)

@@ -1,0 +1,163 @@
+"""U-Net and autoencoder of Stable Diffusion 1 at random weights, ours beside diffusers': python -m benchmarks.stable_diffusion
+
+64 x 64 latents, two at a time as guidance takes them, and their 512 x 512 pixels; then the memory that decoding 2048 x 2048
+pixels in tiles takes. Every contender is a process of its own that waits for its turn, and ratios are of one round, at equal
+types: the networks as they come, and at their best (channels last; compiled where `--compiled` asks for that). `--dtype
+bfloat16` where the machine has it. Writes its part of docs/stable_diffusion.json.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from reverie.codecs.latent import Latent
+from reverie.nn.autoencoder import Autoencoder
+from reverie.nn.spatial import SpatialUNet
+from reverie.systems.records import kind_of
+from reverie.training.memory import keep_freed
+
+from .processes import Process
+
+OUT = Path(__file__).parent.parent / "docs" / "stable_diffusion.json"
+BATCH, SIDE, LARGE, TOKENS = 2, 64, 256, 77
+WIDTHS = (128, 256, 512, 512)
+WORK = ("unet", "decode")
+
+
+class Contender:
+    """One side at one type; what it is asked for it does once, and says how long that took."""
+
+    def __init__(self, side: str, dtype: str, last: bool, compiled: bool) -> None:
+        self.side, self.dtype, self.last, self.compiled = side, getattr(torch, dtype), last, compiled
+        torch.manual_seed(0)
+        self.networks: dict[str, Any] = {}
+
+    def network(self, work: str) -> Any:
+        if work not in self.networks:
+            made = self.ours(work) if self.side == "ours" else self.theirs(work)
+            made = made.eval().to(self.dtype)
+            made = made.to(memory_format=torch.channels_last) if self.last else made
+            self.networks[work] = torch.compile(made) if self.compiled else made
+        return self.networks[work]
+
+    def ours(self, work: str) -> Any:
+        keep_freed()
+        return SpatialUNet() if work == "unet" else Autoencoder(levels=WIDTHS, blocks=2)
+
+    def theirs(self, work: str) -> Any:
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+
+        if work == "unet":
+            return UNet2DConditionModel(cross_attention_dim=768)
+        return AutoencoderKL(block_out_channels=WIDTHS, layers_per_block=2, down_block_types=("DownEncoderBlock2D",) * 4,
+                             up_block_types=("UpDecoderBlock2D",) * 4)  # fmt: skip
+
+    def like(self, *shape: int) -> torch.Tensor:
+        x = torch.randn(*shape, generator=torch.Generator().manual_seed(1)).to(self.dtype)
+        return x.contiguous(memory_format=torch.channels_last) if self.last and len(shape) == 4 else x
+
+    @torch.no_grad()
+    def once(self, work: str) -> float:
+        network = self.network(work)
+        z, at, tokens = self.like(BATCH, 4, SIDE, SIDE), torch.full((BATCH,), 500.0), self.like(BATCH, TOKENS, 768)
+        started = time.monotonic()
+        if work == "unet":
+            network(z, at, tokens=tokens) if self.side == "ours" else network(z, at, tokens)
+        elif self.side == "ours":
+            network.decode(z[:1])
+        else:
+            network.decode(z[:1])
+        return time.monotonic() - started
+
+    @torch.no_grad()
+    def tiled(self) -> int:
+        """MiB above the idle network that 2048 x 2048 pixels take."""
+        network, z = self.network("decode"), self.like(1, 4, LARGE, LARGE)
+        before = resident()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        if self.side == "ours":
+            Latent(4, 8, (1.0,), (0.0,)).use(network).decode(z)
+        else:
+            network.enable_tiling()
+            network.decode(z)
+        return (peak() - before) >> 10
+
+
+def resident() -> int:
+    return status("VmRSS")
+
+
+def peak() -> int:
+    return status("VmHWM")
+
+
+def status(what: str) -> int:
+    """KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(row.split()[1]) for row in lines if row.startswith(f"{what}:"))
+
+
+def answer(arguments: list[str]) -> None:
+    side, dtype, last, compiled = arguments
+    contender = Contender(side, dtype, last == "1", compiled == "1")
+    for line in sys.stdin:
+        work = line.strip()
+        print(json.dumps(contender.tiled() if work == "tiled" else contender.once(work)), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compiled", action="store_true")
+    asked = parser.parse_args()
+    kinds = {
+        "as it comes": ("0", "0"),
+        "channels last": ("1", "0"),
+        **({"compiled": ("1", "1")} if asked.compiled else {}),
+    }
+    page = json.loads(OUT.read_text()) if OUT.is_file() else {}
+    result: dict[str, Any] = {
+        "device": kind_of(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    for work in WORK:
+        names = [(side, kind) for kind in kinds for side in ("ours", "diffusers")]
+        contenders = {}
+        for side, kind in names:
+            command = [sys.executable, "-m", "benchmarks.stable_diffusion", "--answer", side, asked.dtype, *kinds[kind]]
+            contenders[side, kind] = Process(f"{side}, {kind}", command)
+            contenders[side, kind].ask(work)  # the first makes everything ready
+        rounds = [{name: one.ask(work) for name, one in contenders.items()} for _ in range(asked.rounds)]
+        seconds = {name: median(one[name] for one in rounds) for name in contenders}
+        best = {
+            side: min((kind for kind in kinds), key=lambda kind: seconds[side, kind]) for side in ("ours", "diffusers")
+        }
+        plain = [one["diffusers", "as it comes"] / one["ours", "as it comes"] for one in rounds]
+        fast = [one["diffusers", best["diffusers"]] / one["ours", best["ours"]] for one in rounds]
+        result[work] = {
+            "seconds": {f"{side}, {kind}": round(value, 3) for (side, kind), value in seconds.items()},
+            "as it comes": round(median(plain), 3), "best": round(median(fast), 3), "best of": best,
+            "spread": [round(min(fast), 3), round(max(fast), 3)],
+        }  # fmt: skip
+        if work == "decode":
+            result["tiled MiB"] = {side: contenders[side, "as it comes"].ask("tiled") for side in ("ours", "diffusers")}
+        for one in contenders.values():
+            one.end()
+        print(json.dumps({work: result[work]}, indent=1), flush=True)
+    OUT.write_text(json.dumps({**page, asked.dtype: result}, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--answer"]:
+        answer(sys.argv[2:])
+    else:
+        main()
