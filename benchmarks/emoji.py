@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import torch
-from torch.nn.functional import interpolate
+from PIL import Image
 
 from reverie.data.builtin import emoji
 from reverie.data.stored import held
@@ -83,7 +83,7 @@ def figures(system, part, rows: torch.Tensor, scale: float, seed: int, others: t
     return found
 
 
-def grid(system, part, scale: float) -> torch.Tensor:
+def grid(system, part, scale: float) -> Image.Image:
     """A row a prompt: four samples, a gap, the nearest picture that it learned to the first of them, by features."""
     matcher, raw = Matcher(), held(part.raw)
     known = matcher.pictures(small(raw))
@@ -93,7 +93,8 @@ def grid(system, part, scale: float) -> torch.Tensor:
         nearest = (matcher.pictures(small(made[:1])) @ known.T).argmax()
         gap = torch.full_like(made[0, :, :, :8], 255)
         rows.append(torch.cat([*made, gap, raw[nearest]], dim=2))
-    return interpolate(torch.cat(rows, dim=1)[None].float(), scale_factor=2, mode="nearest")[0].to(torch.uint8)
+    whole = torch.cat(rows, dim=1).repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return Image.fromarray(whole.permute(1, 2, 0).numpy())
 
 
 def main() -> None:

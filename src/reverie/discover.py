@@ -268,7 +268,7 @@ def _modules(package: ModuleType) -> tuple[list[ModuleType], dict[str, str]]:
     return modules, lacking
 
 
-IMPORTED_AS = {"sklearn": "scikit-learn", "PIL": "pillow"}
+IMPORTED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "dicebear": "dicebear-core"}
 """Modules whose package has another name."""
 
 

@@ -39,7 +39,7 @@ def test_digits_without_sklearn_name_the_command(monkeypatch):
 
 def test_every_builtin_is_presented_by_its_docstring():
     found = discover(builtin, Builtin)
-    assert set(found) == {"Digits", "Emoji", "FashionMNIST"}
+    assert set(found) == {"Digits", "Emoji", "Faces", "FashionMNIST"}
     assert all(cls.__doc__.split("\n")[0].endswith((".", "held out.")) for cls in found.values())
 
 

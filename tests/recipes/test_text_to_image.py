@@ -130,3 +130,36 @@ def test_a_metric_of_prompts_is_told_what_was_asked_and_what_is_said_of_real_pic
                     "pixels", "--out", str(tmp_path / "found.json")])  # fmt: skip
     assert "r_precision_1" in shown.output and len(told["samples"]) == 6
     assert set(told["samples"]) == {"a dark heart", "a bright heart"} and told["reference"][:6] == told["samples"]
+
+
+def test_faces_are_learned_from_captions_that_tell_what_they_are_made_of(place, tmp_path, monkeypatch):
+    pytest.importorskip("dicebear")
+    pytest.importorskip("resvg_py")
+    from functools import partial
+
+    from reverie.data.builtin import faces
+
+    monkeypatch.setenv("REVERIE_CACHE", str(place / "cache"))
+    monkeypatch.setattr(faces, "pictures", partial(faces.pictures, count=24, held_out=8))
+    brief = ["--samples", "64", "--warmup", "32", "--network", NETWORK, "--dtype", "float32", "--compile", "off", "--checkpoints", "1",
+             "--snapshots", "1"]  # fmt: skip
+    called(["train", "faces", *brief, "--size", "16", "--out", str(tmp_path / "run")])
+    asked = "a calm person with a bun, dark skin and a red shirt"
+    called(
+        [
+            "sample",
+            str(tmp_path / "run"),
+            "--prompt",
+            asked,
+            "-n",
+            "2",
+            "--sample-steps",
+            "2",
+            "--out",
+            str(tmp_path / "made"),
+        ]
+    )
+    told = json.loads((tmp_path / "made" / "samples.json").read_text())
+    assert [one["condition"]["prompt"] for one in told] == [asked] * 2
+    about = json.loads((tmp_path / "run" / "model.json").read_text())["about"]
+    assert about["licence"].startswith("CC0") and about["name"] == "faces_16"

@@ -1,14 +1,19 @@
 """Pictures by where they lie, or by the name of a built-in set."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..data import builtin
 from ..data.base import Dataset
-from ..data.builtin import emoji
+from ..data.builtin import emoji, faces
 from ..data.sources import pieces, present
 from ..discover import discover
 from ..errors import ReverieError
 from ..modalities.images import Images
+
+DRAWN: dict[str, Callable[[int], Dataset]] = {"emoji": partial(emoji.pictures, "google"), "faces": faces.pictures}
+"""Built-in sets that have several sizes."""
 
 
 def folder_of_pictures(place: str, size: int | None = None) -> Dataset:
@@ -19,10 +24,10 @@ def folder_of_pictures(place: str, size: int | None = None) -> Dataset:
 
 
 def pictures(place: str, size: int | None = None) -> Dataset:
-    """The same, or a built-in set, emoji at 16, 32 or 64 pixels. Raises ReverieError."""
+    """The same, or a built-in set, emoji and faces at 16, 32 or 64 pixels. Raises ReverieError."""
     known = {name.lower() for name in discover(builtin, builtin.Builtin)}  # type: ignore[type-abstract]
-    if place == "emoji" and size and not present(place):
-        return emoji.pictures("google", size)
+    if place in DRAWN and size and not present(place):
+        return DRAWN[place](size)
     if place.replace("_", "") in known and not present(place):
         if size:
             raise ReverieError(f"the pictures of {place} have one size: leave out --size")
