@@ -141,9 +141,11 @@ def test_faces_are_learned_from_captions_that_tell_what_they_are_made_of(place, 
 
     monkeypatch.setenv("REVERIE_CACHE", str(place / "cache"))
     monkeypatch.setattr(faces, "pictures", partial(faces.pictures, count=24, held_out=8))
-    brief = ["--samples", "64", "--warmup", "32", "--network", NETWORK, "--dtype", "float32", "--compile", "off", "--checkpoints", "1",
-             "--snapshots", "1"]  # fmt: skip
-    called(["train", "faces", *brief, "--size", "16", "--out", str(tmp_path / "run")])
+    brief = ["--samples", "64", "--warmup", "32", "--network", NETWORK, "--dtype", "float32", "--compile", "off"]
+    brief += ["--checkpoints", "1", "--snapshots", "1"]
+    with pytest.raises(ReverieError, match="reads up to 32 tokens, and 40 are asked for"):
+        called(["train", "faces", *brief, "--size", "16", "--out", str(tmp_path / "no")])
+    called(["train", "faces", *brief, "--size", "16", "--tokens", "32", "--out", str(tmp_path / "run")])
     asked = "a calm person with a bun, dark skin and a red shirt"
     called(
         [

@@ -184,6 +184,9 @@ def _loaded(encoder: Encoder, folder: Path, words: Path) -> Loaded:
         raise ReverieError(f"{files[0]} is another text encoder than the one that this model was trained with: its sha256 is "
                            f"not {encoder.sha256[:16]}...")  # fmt: skip
     network, tokenizer = frozen(encoder.network, folder, words)
+    most = getattr(network.config, "max_position_embeddings", None)
+    if isinstance(most, int) and encoder.length > most:
+        raise ReverieError(f"{folder} reads up to {most} tokens, and {encoder.length} are asked for")
     return Loaded(encoder, tokenizer, network)
 
 

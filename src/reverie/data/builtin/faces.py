@@ -20,7 +20,8 @@ from .base import Builtin
 EXPRESSIONS = {"smiling": "smileBig", "laughing": "smileLOL", "calm": "calm", "serious": "serious", "tired": "tired",
                "suspicious": "suspicious", "afraid": "fear", "furious": "rage"}  # fmt: skip
 HEADS = {"an afro": "afro", "a bun": "bun", "cornrows": "cornrows", "a mohawk": "mohawk", "long hair": "long",
-         "short hair": "short1", "a turban": "turban", "a hijab": "hijab", "a beanie": "hatBeanie", "no hair": "noHair1"}  # fmt: skip
+         "short hair": "short1", "a turban": "turban", "a hijab": "hijab", "a beanie": "hatBeanie",
+         "no hair": "noHair1"}  # fmt: skip
 BEARDS = {"": "", "a full beard": "full", "a goatee": "goatee1", "a moustache": "moustache1"}
 GLASSES = {"": "", "glasses": "glasses", "sunglasses": "sunglasses"}
 SKINS = {"pale": "#ffdbb4", "light": "#edb98a", "tan": "#d08b5b", "brown": "#ae5d29", "dark": "#694d3d"}
@@ -111,7 +112,8 @@ def apart() -> frozenset[tuple[str, str]]:
 
 def chosen(count: int, seed: int, apart: bool) -> list[dict[str, str]]:
     """Faces at random: of no pair that is kept from training, or of one at least."""
-    stream, found = torch.Generator().manual_seed(seed), []
+    stream = torch.Generator().manual_seed(seed)
+    found: list[dict[str, str]] = []
     while len(found) < count:
         picks = [list(known)[int(torch.randint(len(known), (), generator=stream))] for known in ATTRIBUTES.values()]
         face = dict(zip(ATTRIBUTES, picks))
