@@ -35,6 +35,15 @@ def header(path: Path, limit: int = 64 * 2**30) -> dict[str, Stated]:
 
     Raises ReverieError where the file is none, or its tensors overlap, leave gaps, stand twice, or lie beyond its end.
     """
+    return opened(path, limit)[0]
+
+
+def noted(path: Path) -> dict[str, str]:
+    """What the header notes beside its tensors, text by name. Raises ReverieError likewise."""
+    return opened(path, 64 * 2**30)[1]
+
+
+def opened(path: Path, limit: int) -> tuple[dict[str, Stated], dict[str, str]]:
     with plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
@@ -66,7 +75,7 @@ def header(path: Path, limit: int = 64 * 2**30) -> dict[str, Stated]:
         end = last
     if 8 + length + end != size:
         raise ReverieError(f"{path} is damaged: its tensors end at byte {8 + length + end}, the file at {size}")
-    return found
+    return found, note
 
 
 def _tensor(path: Path, name: str, facts: Any) -> tuple[Stated, tuple[int, int]]:

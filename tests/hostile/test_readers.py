@@ -24,6 +24,7 @@ PLACES: dict[str, set[str]] = {
     "comparison/page.py": {"read_bytes"},
     "conditioning/encoders.py": {"from_pretrained"},
     "data/builtin/emoji.py": {"Image.open"},  # of a sheet whose hash is pinned
+    "data/builtin/faces.py": {"Image.open", "json.loads", "read_text"},  # of a package, and of what it has just drawn
     "data/captions.py": {"json.loads"},
     "data/decoded.py": {"open", "os.open"},
     "data/degradations.py": {"Image.open"},  # of what it has just written in memory
@@ -39,6 +40,7 @@ PLACES: dict[str, set[str]] = {
     "data/weights.py": {"torch.load"},
     "discover.py": {"ast.parse", "literal_eval"},
     "files.py": {"load_file", "open", "os.open"},
+    "cli/adapter.py": {"read_bytes"},
     "hub/base.py": {"read_bytes"},
     "hub/sharing.py": {"read_bytes"},
     "modalities/images.py": {"Image.open"},

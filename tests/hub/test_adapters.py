@@ -297,7 +297,7 @@ def spoiled(tensors, how):
         return {**tensors, **own}, {}, "twice"
     if how == "scalar":
         return {**tensors, key: torch.tensor(1.0)}, {}, "what no adapter of low rank has"
-    return tensors, {"lora_adapter_metadata": "{"}, "damaged"
+    return tensors, {"lora_adapter_metadata": "{"}, "is not valid JSON"
 
 
 def reverie_names(tensors):

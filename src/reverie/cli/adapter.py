@@ -5,8 +5,12 @@ from pathlib import Path
 import click
 
 from ..errors import ReverieError, printable
+from ..reading import read_bytes
 from ..systems.base import open_run
 from ..systems.diffusion import Diffusion
+
+CARD = 2**20
+"""Bytes of a model card."""
 
 
 @click.group("adapter")
@@ -39,7 +43,7 @@ def merge(run: str, files: tuple[str, ...], out: Path | None) -> None:
         merged(system, adapters, stage)
         card = Path(run) / "README.md"
         names = ", ".join(f"{Path(place).name} {scale:g} times" for place, scale in map(scaled, files))
-        before = card.read_text(errors="replace")[: 2**20] if card.is_file() else f"# {out.name}\n"
+        before = text_of(card) or f"# {out.name}"
         written.write_text(stage / "README.md", f"{before.rstrip()}\n\nAdapters in its weights: {printable(names)}.\n")
     click.echo(f"{out}: {len(adapters)} added. Make samples with: reverie sample {out}")
 
@@ -84,9 +88,13 @@ def word(run: str, file: Path, name: str | None, out: Path | None) -> None:
     with written.staged(out) as stage:
         learned(system, told, vectors, stage)
         card = Path(run) / "README.md"
-        before = card.read_text(errors="replace")[: 2**20] if card.is_file() else f"# {out.name}\n"
+        before = text_of(card) or f"# {out.name}"
         written.write_text(stage / "README.md", f"{before.rstrip()}\n\nIts text encoders know {told}.\n")
     click.echo(f"{out} knows {told}: reverie sample {out} --prompt 'a photo of {told}'")
+
+
+def text_of(card: Path) -> str:
+    return read_bytes(card, CARD).decode(errors="replace") if card.is_file() else ""
 
 
 def opened(run: str) -> Diffusion:

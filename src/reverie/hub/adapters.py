@@ -21,13 +21,14 @@ from ..conditioning.encoders import PARTS, copied, identity, weights
 from ..conditioning.text import Text
 from ..errors import ReverieError, printable, some
 from ..files import load_tensors, save_tensors, sha256
-from ..headers import header
+from ..headers import header, noted
 from ..nn.base import Backbone
 from ..nn.layouts import JOINT, LAYERS, SPATIAL, to_diffusers
 from ..nn.lowrank import KINDS, Delta, add
 from ..nn.mmdit import MMDiT
 from ..nn.spatial import SpatialUNet
 from ..nn.unet import UNet
+from ..reading import parse_json
 from ..systems.diffusion import Diffusion
 from .original import layer_of
 
@@ -76,7 +77,7 @@ def read_adapter(path: Path | str, system: Diffusion) -> Adapter:
         raise ReverieError(
             f"{path} is a pickle, which can run code when it is opened, and is not: it takes safetensors"
         )
-    noted = _alphas(path)
+    alpha_of = _alphas(path)
     parts: dict[tuple[str, str], dict[str, Tensor]] = {}
     strange = []
     for name, tensor in load_tensors(path).items():
@@ -103,7 +104,7 @@ def read_adapter(path: Path | str, system: Diffusion) -> Adapter:
         if own is None:
             lost.append(prefix + layer)
             continue
-        alpha = one["alpha"].mean().item() if "alpha" in one else noted(prefix + layer, len(one["down"]))
+        alpha = one["alpha"].mean().item() if "alpha" in one else alpha_of(prefix + layer, len(one["down"]))
         delta = Delta(one["down"], one["up"], alpha)
         try:
             finite = delta.of(own[1]).isfinite().all()
@@ -256,14 +257,7 @@ def _role(name: str) -> tuple[str, str]:
 
 def _alphas(path: Path):
     """What the file's notes say of alphas: a function of a layer and its rank, which is its alpha where nothing is said."""
-    from safetensors import SafetensorError, safe_open
-
-    header(path)
-    try:
-        with safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {}).get("lora_adapter_metadata", "{}"))
-    except (SafetensorError, ValueError, OSError, RecursionError) as error:
-        raise ReverieError(f"{path} is damaged: {printable(str(error)[:200])}") from None
+    said = parse_json(noted(path).get("lora_adapter_metadata", "{}"), f"what {path} notes of its alphas")
     said = said if isinstance(said, dict) else {}
 
     def of(layer: str, rank: int) -> float:

@@ -230,7 +230,7 @@ class Session:
         """Grids of samples at fixed seeds, from the raw and the averaged weights; training goes on where there are none."""
         with self.unwrapped():
             saved, raw = self.recipe.saved(self.system, self.folder), self.system.network.state_dict()
-        shown = type(saved).build(saved.describe())
+            shown = type(saved).build(saved.describe())
         shown.attach(self.folder)
         for name, tensors in (("raw", raw), ("ema", {**raw, **self.kept[self.recipe.average].tensors})):
             path = self.folder / "samples" / f"{self.seen:08d}-{name}.png"
