@@ -41,10 +41,8 @@ def merge(run: str, files: tuple[str, ...], out: Path | None) -> None:
     adapters = [(read_adapter(place, system), scale) for place, scale in map(scaled, files)]
     with written.staged(out) as stage:
         merged(system, adapters, stage)
-        card = Path(run) / "README.md"
         names = ", ".join(f"{Path(place).name} {scale:g} times" for place, scale in map(scaled, files))
-        before = text_of(card) or f"# {out.name}"
-        written.write_text(stage / "README.md", f"{before.rstrip()}\n\nAdapters in its weights: {printable(names)}.\n")
+        written.write_text(stage / "README.md", carded(run, out, f"Adapters in its weights: {printable(names)}."))
     click.echo(f"{out}: {len(adapters)} added. Make samples with: reverie sample {out}")
 
 
@@ -87,14 +85,15 @@ def word(run: str, file: Path, name: str | None, out: Path | None) -> None:
     told, vectors = read_word(file, system, name)
     with written.staged(out) as stage:
         learned(system, told, vectors, stage)
-        card = Path(run) / "README.md"
-        before = text_of(card) or f"# {out.name}"
-        written.write_text(stage / "README.md", f"{before.rstrip()}\n\nIts text encoders know {told}.\n")
+        written.write_text(stage / "README.md", carded(run, out, f"Its text encoders know {told}."))
     click.echo(f"{out} knows {told}: reverie sample {out} --prompt 'a photo of {told}'")
 
 
-def text_of(card: Path) -> str:
-    return read_bytes(card, CARD).decode(errors="replace") if card.is_file() else ""
+def carded(run: str, out: Path, more: str) -> str:
+    """The card of a run, and a sentence more."""
+    card = Path(run) / "README.md"
+    before = read_bytes(card, CARD).decode(errors="replace") if card.is_file() else f"# {out.name}"
+    return f"{before.rstrip()}\n\n{more}\n"
 
 
 def opened(run: str) -> Diffusion:

@@ -18,7 +18,8 @@ from ..errors import ReverieError, printable
 from ..files import load_tensors
 from ..systems.diffusion import Diffusion
 
-PLACES = ("clip_l", "clip_g")
+PLACES = ("clip_l", "clip_g", "t5", "fourth")
+"""What files of several encoders call the vectors of each."""
 
 
 def read_word(path: Path, system: Diffusion, name: str | None = None) -> tuple[str, dict[int, Tensor]]:

@@ -13,11 +13,10 @@ from ..conditioning import words
 from ..conditioning.encoders import PARTS, Encoder, Loaded, frozen, identity
 from ..conditioning.text import Text
 from ..errors import ReverieError
+from ..hub.embeddings import PLACES
 
 WORDS, FILE = "words.", "words.safetensors"
 """Where a network that is trained has the vectors, by the place of their encoder; and the file of a run that has them."""
-PLACES = ("clip_l", "clip_g")
-"""What files of several encoders call the vectors of each."""
 SPREAD = 0.01
 """By which several vectors of a word differ at first, as a share of their size."""
 
@@ -97,4 +96,4 @@ def told(word: str, vectors: Sequence[Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, as diffusers reads them: of one encoder by the word, of several by their place."""
     if len(vectors) == 1:
         return {word: vectors[0]}
-    return dict(zip(PLACES, vectors, strict=False))
+    return dict(zip(PLACES, vectors))
