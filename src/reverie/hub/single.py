@@ -5,7 +5,7 @@ Such a file has weights alone. Settings, scheduler and tokenizers are those of a
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +102,18 @@ def unet_names(like: Folder, channels: int) -> dict[str, str]:
     """The original name of every tensor that diffusers names."""
     config = spatial_config(like.parts["unet"], channels)
     network = sketched(lambda: SpatialUNet(**config), "unet")
-    found = {}
-    for name in to_diffusers(network.state_dict(), SPATIAL):
-        layer, _, parameter = name.rpartition(".")
-        found[name] = f"{layer_of(layer, network)}.{parameter}"
-    return found
+    return originals(to_diffusers(network.state_dict(), SPATIAL), lambda layer: layer_of(layer, network))
 
 
 def coder_names(config: Mapping[str, Any]) -> dict[str, str]:
-    network = sketched(lambda: Autoencoder(**config), "vae")
-    found = {}
-    for name in to_diffusers(network.state_dict(), CODERS):
-        layer, _, parameter = name.rpartition(".")
-        found[name] = f"{coder_layer_of(layer, len(config['levels']))}.{parameter}"
-    return found
+    network, levels = sketched(lambda: Autoencoder(**config), "vae"), len(config["levels"])
+    return originals(to_diffusers(network.state_dict(), CODERS), lambda layer: coder_layer_of(layer, levels))
+
+
+def originals(names: Iterable[str], of: Callable[[str], str]) -> dict[str, str]:
+    """Names of tensors there, by those here, of what a layer is called."""
+    split = {name: name.rpartition(".") for name in names}
+    return {name: f"{of(layer)}.{parameter}" for name, (layer, _, parameter) in split.items()}
 
 
 def taken(tensors: dict[str, Tensor], names: Mapping[str, str], prefix: str, path: Path) -> dict[str, Tensor]:
