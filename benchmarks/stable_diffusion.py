@@ -69,8 +69,6 @@ class Contender:
         started = time.monotonic()
         if work == "unet":
             network(z, at, tokens=tokens) if self.side == "ours" else network(z, at, tokens)
-        elif self.side == "ours":
-            network.decode(z[:1])
         else:
             network.decode(z[:1])
         return time.monotonic() - started

@@ -12,7 +12,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import pipeline, scaling, time_to_quality  # noqa: E402
+from benchmarks import faces, pipeline, scaling, time_to_quality  # noqa: E402
 from benchmarks.quality_peers import EVALUATED, PEERS, Serving  # noqa: E402
 
 
@@ -74,3 +74,32 @@ def test_feeding_is_measured(tmp_path, monkeypatch):
 def test_an_exponent_is_the_slope_at_the_end():
     assert scaling.exponent({1: [9.0], 16: [1.0, 2.0, 9.0], 64: [32.0]}) == pytest.approx(2.0)
     assert scaling.seconds_of({"side": 16, "batch": 2, "channels": 16, "threads": 1}, 0.0) > 0
+
+
+class Sees(torch.nn.Module):
+    """Finds the face whose number a picture is painted with; smiling where it is asked to be wrong."""
+
+    def __init__(self, told, wrong):
+        super().__init__()
+        self.values = faces.values(told)
+        self.values[wrong, 0] = (self.values[wrong, 0] + 1) % faces.COUNTS[0]
+
+    def forward(self, x):
+        rows = self.values[((x[:, 0, 0, 0] + 1) * 127.5).round().long()]
+        return torch.cat([torch.nn.functional.one_hot(one, n).float() for one, n in zip(rows.T, faces.COUNTS)], 1)
+
+
+def test_agreement_of_faces_counts_attributes_pairs_and_whole_faces():
+    told = faces.faces.chosen(40, 3, apart=True)
+    raw = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(40, 3, 32, 32)
+    assert set(faces.agreement(Sees(told, []), raw, told).values()) == {1.0}
+    apart = [any("expression" in value for pair in faces.faces.kept_apart(face) for value in pair) for face in told]
+    assert 0 < sum(apart) < 40
+    wrong = apart.index(True)
+    found = faces.agreement(Sees(told, [wrong]), raw, told)
+    pairs = sum(len(faces.faces.kept_apart(face)) for face in told)
+    missed = sum("expression" in " ".join(pair) for pair in faces.faces.kept_apart(told[wrong]))
+    assert found["attributes"] == pytest.approx(1 - 1 / 240) and found["all_six"] == pytest.approx(1 - 1 / 40)
+    assert found["expression"] == pytest.approx(1 - 1 / 40) and found["head"] == 1
+    assert found["both_of_pair"] == pytest.approx(1 - missed / pairs)
+    assert found["pair"] == pytest.approx(1 - missed / (2 * pairs))

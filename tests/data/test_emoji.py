@@ -1,5 +1,7 @@
 """Emoji under their names: every one where it is on the sheet, and no concept on both sides."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -44,6 +46,20 @@ def test_all_tones_and_genders_of_a_concept_are_on_one_side(data):
     assert len(named(data)) > 100 and len(named(data.test)) > 5
     assert not named(data) & named(data.test)
     assert 0.05 < len(data.test) / (len(data) + len(data.test)) < 0.15
+
+
+@here
+def test_even_out_what_has_tones_against_what_has_none(data):
+    labels, tagged, found = data.captions[::2], data.captions[1::2], emoji.even(data)
+    expected = Counter(label for label in labels if "skin tone" in label)
+    for label, more in zip(labels, tagged):
+        expected.update([label, label, more] if "skin tone" not in label else [])
+    assert Counter(found.captions) == expected and found.test is data.test
+    known = dict(zip(labels, data.raw[::2]))
+    for i in range(0, len(found), 97):
+        if (label := found.captions[i]) in known:
+            assert torch.equal(found.raw[i], known[label])
+    assert sum("skin tone" in label for label in found.captions) < len(found) / 3
 
 
 @pytest.mark.parametrize(

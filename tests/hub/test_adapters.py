@@ -5,7 +5,7 @@ import json
 import diffusers
 import pytest
 import torch
-from click.testing import CliRunner
+from commands import called, refused
 from safetensors.torch import load_file, save_file
 
 pytest.importorskip("transformers")
@@ -14,7 +14,6 @@ peft = pytest.importorskip("peft")
 from small_diffusion import stable_diffusion, stable_diffusion_3, stable_diffusion_xl  # noqa: E402
 
 import reverie  # noqa: E402
-from reverie.cli.app import app  # noqa: E402
 from reverie.conditioning.encoders import identity  # noqa: E402
 from reverie.errors import ReverieError  # noqa: E402
 from reverie.hub import load_folder  # noqa: E402
@@ -230,18 +229,6 @@ def test_several_at_once_add_up_and_can_be_taken_away(run, tmp_path):
     for name, p in system.network.named_parameters():
         torch.testing.assert_close(p, before[name], atol=1e-6, rtol=0)
     assert [scale for _, scale in system.adapters] == [0.5, -0.25, -0.5, 0.25]
-
-
-def called(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def refused(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments])
-    assert isinstance(done.exception, ReverieError), done.output
-    return str(done.exception)
 
 
 def test_from_the_command_line_added_merged_and_replayed(run, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from commands import called, refused
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -19,7 +19,6 @@ sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("conditioning
 from small_text import put  # noqa: E402
 
 import reverie  # noqa: E402
-from reverie.cli.app import app  # noqa: E402
 from reverie.conditioning.text import unpacked  # noqa: E402
 from reverie.core.noise import Seeded, stream  # noqa: E402
 from reverie.errors import ReverieError  # noqa: E402
@@ -32,18 +31,6 @@ NETWORK = "unet(levels=(16, 32), blocks=1, groups=8, head_size=16, attention=(Fa
 BASE = ["--samples", "2048", "--warmup", "256", "--network", NETWORK, "--dtype", "float32", "--compile", "off",
         "--checkpoints", "1", "--snapshots", "1", "--sample-steps", "6"]  # fmt: skip
 SMALL = {"samples": 128, "batch": 8, "warmup": 16, "dtype": "float32", "checkpoints": 2, "rank": 4}
-
-
-def called(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def refused(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments])
-    assert isinstance(done.exception, ReverieError), done.output
-    return str(done.exception)
 
 
 def pictures(folder, level, count=8, noise=8, channels=3, side=8, seed=0):

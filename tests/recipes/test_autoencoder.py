@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from commands import called, refused
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -32,18 +33,6 @@ SMALL = ["--levels", "16,32", "--perceptual", "0", "--samples", "4096", "--batch
          "--checkpoints", "2", "--snapshots", "2"]  # fmt: skip
 LEARN = ["--samples", "256", "--warmup", "64", "--network", "unet(levels=(16, 16), blocks=1, groups=8)", "--dtype", "float32",
          "--compile", "off", "--checkpoints", "1", "--snapshots", "1", "--sample-steps", "3", "--self-guidance", "1"]  # fmt: skip
-
-
-def called(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def refused(*arguments):
-    done = CliRunner().invoke(app, [str(one) for one in arguments])
-    assert isinstance(done.exception, ReverieError), done.output
-    return str(done.exception)
 
 
 @pytest.fixture(scope="module")

@@ -65,9 +65,15 @@ class Emoji(TextToImage):
 
     data: str = "emoji"
     size: int | None = option(32, "pixels of a side: 16, 32 or 64")
+    batch: int = option(64, "samples an update")
+    tokens: int = option(12, "of a prompt that are read")
+    network: str | None = option(
+        "unet(levels=(48, 64, 80, 112), blocks=1, attention=(False, False, False, True), groups=8, patch=2)",
+        "its attentions are those that read the prompt",
+    )
 
     def dataset(self):
-        return emoji.pictures("google", self.size or 32)
+        return emoji.even(emoji.pictures("google", self.size or 32))
 
 
 @dataclass(frozen=True)
