@@ -28,7 +28,7 @@ STORED = Path(__file__).parent / "golden" / "api.txt"
 CONTRACTS = (
     "errors", "deprecation", "discover", "core", "samplers.base", "nn.base", "codecs.base", "conditioning.base",
     "data.base", "features.base", "metrics.base", "metrics.evaluate", "modalities.base", "training.loop",
-    "training.averages", "systems.base", "systems.diffusion",
+    "training.averages", "systems.base", "systems.described", "systems.diffusion",
 )  # fmt: skip
 """Modules, and packages with all below, of which every name is promised."""
 CHOICES = ("samplers", "guidance", "nn", "posterior", "codecs", "conditioning", "features", "metrics", "modalities",

@@ -50,7 +50,8 @@ def tiny_run(root: Path) -> Path:
     from reverie.modalities.arrays import Arrays
     from reverie.nn.unet import UNet
     from reverie.samplers.heun import Heun
-    from reverie.systems.diffusion import Defaults, Diffusion
+    from reverie.systems.described import Defaults
+    from reverie.systems.diffusion import Diffusion
     from reverie.training import checkpoints
 
     folder = root / "run"

@@ -20,7 +20,8 @@ from reverie.hub import export_folder, import_folder, load_folder
 from reverie.modalities.images import Images
 from reverie.nn.unet import UNet
 from reverie.samplers.ddpm import DDPM
-from reverie.systems.diffusion import Defaults, Diffusion
+from reverie.systems.described import Defaults
+from reverie.systems.diffusion import Diffusion
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 STEPS = 8

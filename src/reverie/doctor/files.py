@@ -4,7 +4,7 @@ from .. import files
 from ..errors import ReverieError, some
 from ..files import fill
 from ..systems.base import FORMAT, WEIGHTS
-from ..systems.diffusion import build_backbone
+from ..systems.described import build_backbone
 from ..training import checkpoints
 from .base import Examination, Finding, passed
 

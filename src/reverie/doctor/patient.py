@@ -26,7 +26,8 @@ from ..reading import contained, read_object
 from ..recipes.evaluating import located
 from ..recipes.repeating import recorded
 from ..systems.base import open_run, shipped
-from ..systems.diffusion import Diffusion, build_backbone
+from ..systems.described import build_backbone
+from ..systems.diffusion import Diffusion
 from ..training.loop import seeded
 from .measures import error, spectrum
 

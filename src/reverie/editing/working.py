@@ -13,7 +13,8 @@ from ..core.processes import Gaussian
 from ..discover import describe
 from ..errors import ReverieError, unknown
 from ..samplers.base import State
-from ..systems.diffusion import DTYPES, Diffusion
+from ..systems.described import DTYPES
+from ..systems.diffusion import Diffusion
 from ..systems.guiding import check_weak, needs_null, settled
 from ..training.memory import shortage
 from .base import How

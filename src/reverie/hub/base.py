@@ -14,7 +14,8 @@ from ..nn.base import Backbone
 from ..reading import read_bytes
 from ..systems.base import System
 from ..systems.bounds import check_grid, modest
-from ..systems.diffusion import Defaults, Diffusion
+from ..systems.described import Defaults
+from ..systems.diffusion import Diffusion
 from .folders import Folder, Part
 from .schedulers import Scheduled
 

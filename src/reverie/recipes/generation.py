@@ -29,7 +29,8 @@ from ..modalities.base import Modality
 from ..modalities.images import Images
 from ..samplers.base import Sampler
 from ..systems.base import WEIGHTS, Samples
-from ..systems.diffusion import Defaults, Diffusion, build_backbone
+from ..systems.described import Defaults, build_backbone
+from ..systems.diffusion import Diffusion
 from ..training.loop import seeded
 from .base import option
 from .card import card

@@ -1,9 +1,8 @@
 """The system of one denoiser: data, codec, denoiser, sampler, codec, data."""
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,53 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import codecs, conditioning, modalities, nn, samplers
 from ..codecs.base import Codec
 from ..conditioning.base import Conditioner
-from ..core import grids, parameterizations, schedules
 from ..core.denoisers import Cast, Denoiser, Preconditioned
 from ..core.grids import Grid
 from ..core.noise import Seeded
 from ..core.parameterizations import NoiseInput, Parameterization
 from ..core.reuse import Reusing
 from ..core.schedules import Schedule
-from ..discover import Plan, construct, describe, lookup
+from ..discover import Plan, describe
 from ..errors import ReverieError, ReverieWarning, unknown
 from ..guidance.base import Guidance
 from ..modalities.base import Modality
 from ..nn.base import Backbone
 from ..samplers.base import Sampler
-from ..samplers.dpmpp_2m import DPMpp2M
 from ..training.memory import OutOfMemory, shortage
 from ..training.processes import bfloat16_is_fast
 from .base import Progress, Samples, System, open_run
-from .bounds import MOST_STEPS, check_about, check_grid, check_shape, check_together, modest
-from .guiding import Asked, check_weak, guide, leads_away, needs_null, planned, settled
+from .bounds import MOST_STEPS
+from .described import DTYPES, Defaults, build_backbone, describe_defaults, read_parts, sketched
+from .guiding import Asked, check_weak, guide, leads_away, needs_null, settled
 from .kernels import check_compiles, kernels
-
-MOST_PARAMETERS = 20_000_000_000
-DTYPES = ("float32", "bfloat16", "float16")
-ALWAYS = ("sampler", "grid", "scale", "dtype")
-"""Of the defaults, those that every model.json states."""
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """How a system samples unless told otherwise; `scale` is that of guidance, 1 for none.
-
-    `guidance` are methods around every guess, whatever else is asked for: the clamping that a checkpoint was made for.
-    `weak` names weights of the run that are less trained: a model that knows no conditions is guided away from what they
-    guess, where the scale is not 1 (autoguidance). `start` is the standard deviation of what sampling starts from, None
-    for that of the noise at the first time: tools of tables start from unit noise at levels that are not all noise.
-    """
-
-    sampler: Sampler = DPMpp2M()
-    grid: Grid = grids.LogSNR(25)
-    scale: float = 1.0
-    dtype: str = "float32"
-    guidance: tuple[Plan[Guidance], ...] = ()
-    start: float | None = None
-    weak: str = ""
 
 
 class Diffusion(System):
@@ -114,11 +87,7 @@ class Diffusion(System):
             "noise_input": describe(self.denoiser.noise_input),
             "codec": describe(self.codec),
             "conditioner": describe(self.conditioner),
-            "defaults": {
-                f.name: describe(value)
-                for f in fields(Defaults)
-                if (value := getattr(self.defaults, f.name)) != f.default or f.name in ALWAYS
-            },
+            "defaults": describe_defaults(self.defaults),
         }
 
     _run: Path | None = None
@@ -140,40 +109,9 @@ class Diffusion(System):
 
     @classmethod
     def build(cls, description):
-        parts = dict(description)
-        known = ["about", "modality", "shape", "backbone", "schedule", "parameterization", "noise_input", "codec",
-                 "conditioner", "defaults"]  # fmt: skip
-        for key in parts:
-            if key not in known:
-                raise unknown("key of model.json", key, known)
-        for key in known:
-            if key not in parts:
-                raise ReverieError(f"model.json lacks {key!r}")
-        check_shape(parts["shape"])
-        check_about(parts["about"])
-        schedule: Schedule = construct("schedule", schedules, Schedule, parts["schedule"])
-        told: NoiseInput = construct("noise input", parameterizations, NoiseInput, parts["noise_input"])
-        codec: Codec = construct("codec", codecs, Codec, parts["codec"])
-        conditioner: Conditioner = construct("conditioner", conditioning, Conditioner, parts["conditioner"])
-        defaults = read_defaults(parts["defaults"])
-        for what, part in (("schedule", schedule), ("noise input", told), ("sampler", defaults.sampler),
-                           ("grid", defaults.grid)):  # fmt: skip
-            modest(f"model.json: its {what}", part)
-        check_together(sketched(parts["backbone"]), codec, conditioner, parts["shape"], cls.beside(parts["shape"]))
-        check_grid(defaults.grid, schedule)
+        parts = read_parts(description, cls.beside)
         try:
-            return cls(
-                build_backbone(parts["backbone"]),
-                schedule,
-                construct("parameterization", parameterizations, Parameterization, parts["parameterization"]),
-                told,
-                codec,
-                conditioner,
-                construct("modality", modalities, Modality, parts["modality"]),
-                parts["shape"],
-                defaults,
-                parts["about"],
-            )
+            return cls(build_backbone(description["backbone"]), **parts)
         except (ValueError, ArithmeticError) as error:
             raise ReverieError(f"model.json describes no model: {error}") from None
 
@@ -378,54 +316,3 @@ def _halved(batch: int, error: OutOfMemory) -> int:
     warnings.warn(f"{error}: going on with {less} at a time, which changes nothing but speed and rounding",
                   ReverieWarning, stacklevel=3)  # fmt: skip
     return less
-
-
-def build_backbone(data: Any) -> Backbone:
-    """The network that {"name": ..., option: ...} describes, counted before it is allocated. Raises ReverieError."""
-    sketch = sketched(data)
-    return type(sketch)(**sketch.config)
-
-
-def sketched(data: Any) -> Backbone:
-    """The same network with shapes and no memory, of a size that is credible. Raises ReverieError."""
-    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
-        raise ReverieError("model.json: backbone must be an object with a name")
-    cls = lookup("backbone", nn, Backbone, data["name"])
-    config = {key: value for key, value in data.items() if key != "name"}
-    try:
-        sketch = cls.sketch(**config)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ReverieError(f"backbone {cls.__name__} cannot be made: {str(error)[:200]}") from None
-    size = sum(p.numel() for p in sketch.parameters())
-    if size > MOST_PARAMETERS:
-        raise ReverieError(f"backbone {cls.__name__} would have {size:.3g} parameters: more than any of ours")
-    return sketch
-
-
-def read_defaults(data: Any) -> Defaults:
-    if not isinstance(data, Mapping):
-        raise ReverieError("model.json: defaults must be an object")
-    for key in data:
-        if key not in {f.name for f in fields(Defaults)}:
-            raise unknown("key of defaults", str(key), [f.name for f in fields(Defaults)])
-    scale, dtype = data.get("scale", 1.0), data.get("dtype", "float32")
-    if type(scale) not in (int, float) or dtype not in DTYPES:
-        raise ReverieError("model.json: defaults have a scale that is no number, or an unknown dtype")
-    start, around, weak = data.get("start"), planned(data.get("guidance")), data.get("weak", "")
-    if not isinstance(weak, str) or not re.fullmatch(r"\w{0,40}", weak):
-        raise ReverieError(f"model.json: its defaults name weights {str(weak)[:40]!r}, which is not a name")
-    if start is not None and not (type(start) in (int, float) and start > 0):
-        raise ReverieError(f"model.json: sampling starts from noise of a deviation above 0, not {str(start)[:40]}")
-    if any("strong" in one.parts for one in around):
-        raise ReverieError(
-            "model.json: the guidance that is always on goes around a guess, and sets nothing against it"
-        )
-    return Defaults(
-        construct("sampler", samplers, Sampler, data.get("sampler")),
-        construct("grid", grids, Grid, data.get("grid")),
-        float(scale),
-        dtype,
-        around,
-        None if start is None else float(start),
-        weak,
-    )

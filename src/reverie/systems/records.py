@@ -24,7 +24,8 @@ from ..samplers.base import Sampler
 from .autoencoding import Autoencoding
 from .base import WEIGHTS, Samples, System
 from .bounds import modest
-from .diffusion import DTYPES, Diffusion
+from .described import DTYPES
+from .diffusion import Diffusion
 from .guiding import planned
 
 FORMAT = 1
