@@ -16,6 +16,9 @@ from small_text import put
 
 import reverie
 from reverie.errors import ReverieError
+from reverie.recipes.networks import network_for
+from reverie.recipes.text_to_image import Emoji, Faces, TextToImage
+from reverie.systems.described import sketched
 
 NETWORK = "unet(levels=(16, 32), blocks=1, groups=8, head_size=16, attention=(False, True))"
 SMALL = [
@@ -144,3 +147,11 @@ def test_faces_are_learned_from_captions_that_tell_what_they_are_made_of(place, 
     assert [one["condition"]["prompt"] for one in told] == [asked] * 2
     about = json.loads((tmp_path / "run" / "model.json").read_text())["about"]
     assert about["licence"].startswith("CC0") and about["name"] == "faces_16"
+
+
+@pytest.mark.parametrize("kind", [TextToImage, Emoji, Faces])
+@pytest.mark.parametrize("shape", [(3, 64, 64), (3, 32, 32), (3, 16, 16), (4, 8, 8), (16, 4, 4), (4, 2, 2)])
+def test_the_network_that_sides_call_for_reads_tokens_at_every_size(kind, shape):
+    network = sketched(network_for(shape, kind().usual(shape), {"tokens": 32, "scalars": 32}))
+    assert any("cross" in name for name, _ in network.named_parameters())
+    assert network.patch == ((1, 1) if max(shape[1:]) <= 8 else (2, 2))

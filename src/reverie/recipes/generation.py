@@ -1,6 +1,7 @@
 """Training a diffusion model of a data set: the body that the recipes of this package share."""
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -118,9 +119,13 @@ class Generation(Training, abc.ABC):
 
     def closed(self, data, total):
         return replace(
-            super().closed(data, total), network=self.network or chosen_network(self.shape(data)),
+            super().closed(data, total), network=self.network or self.usual(self.shape(data)),
             schedule=self.schedule or "cosine", parameterization=self.parameterization or "karras",
         )  # fmt: skip
+
+    def usual(self, shape: Sequence[int]) -> str:
+        """The network for samples (C, *axes) where none is asked for."""
+        return chosen_network(shape)
 
     def plain(self):
         return replace(super().plain(), compile="off")
@@ -173,7 +178,7 @@ class Generation(Training, abc.ABC):
         (codec, conditioner, modality), shape = self.parts(data), self.shape(data)
         conditions = {**conditioner.backbone_options(), **self.kind.beside(shape)}
         with seeded(stream(self.seed, "weights")):
-            backbone = build_backbone(network_for(shape, self.network, conditions))
+            backbone = build_backbone(network_for(shape, self.network or self.usual(shape), conditions))
         freeze(backbone, self.freeze)
         backbone.checkpoint = self.checkpointing
         schedule, parameterization = self.process()

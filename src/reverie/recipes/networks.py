@@ -16,9 +16,9 @@ def chosen_network(shape: Sequence[int]) -> str:
     return f"unet(levels={levels}, blocks=1, attention={attention}, groups=8)"
 
 
-def network_for(shape: Sequence[int], text: str | None, conditions: Mapping[str, int]) -> dict[str, Any]:
-    """The description of a backbone for samples (C, *axes): of `text`, `name(option=value, ...)`, or the chosen one."""
-    name, options = read(text or chosen_network(shape))
+def network_for(shape: Sequence[int], text: str, conditions: Mapping[str, int]) -> dict[str, Any]:
+    """The description of a backbone for samples (C, *axes): of `text`, `name(option=value, ...)`."""
+    name, options = read(text)
     fixed = {"spatial": len(shape) - 1, "channels": shape[0], **conditions}
     for key in options:
         if key in fixed:

@@ -14,7 +14,12 @@ from ..systems.base import Samples
 from .base import option
 from .folder import Folder
 
-SHOWN = 20
+SHOWN, COARSE = 20, 8
+FINE = "unet(levels=(56, 88, 104), blocks=1, attention=(False, True, True), groups=8, patch=2)"
+NAMED = "unet(levels=(48, 64, 80, 112), blocks=1, attention=(False, False, False, True), groups=8, patch=2)"
+"""Deep, so that a name, told to all positions alike, is soon a picture."""
+LATENT = "unet(levels=(96, 160), blocks=1, attention=(False, True), groups=8)"
+"""Of 8 x 8 positions at most, as latents have."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,7 @@ class TextToImage(Folder):
     )
     encoder: str = option("minilm", "what reads the prompts: a package of `reverie data get`")
     tokens: int = option(24, "of a prompt that are read")
-    network: str | None = option(
-        "unet(levels=(56, 88, 104), blocks=1, attention=(False, True, True), groups=8, patch=2)",
-        "its attentions are those that read the prompt",
-    )
+    network: str | None = option(None, "its attentions are those that read the prompt; chosen by the sides")
     scale: float = option(3.0, "of guidance when sampling, unless another is asked for; 1 is none")
     sampler: str = option("dpmpp_2m", "when sampling, unless another is asked for; `reverie samplers` lists them")
 
@@ -51,6 +53,9 @@ class TextToImage(Folder):
         text.remember(data.captions)
         return self.coded(data), text, Images()
 
+    def usual(self, shape):
+        return LATENT if max(shape[1:]) <= COARSE else FINE
+
     def preview(self, system, data) -> Samples:
         held = data.test.captions if data.test is not None else ()
         shown = list(
@@ -67,10 +72,9 @@ class Emoji(TextToImage):
     size: int | None = option(32, "pixels of a side: 16, 32 or 64")
     batch: int = option(64, "samples an update")
     tokens: int = option(12, "of a prompt that are read")
-    network: str | None = option(
-        "unet(levels=(48, 64, 80, 112), blocks=1, attention=(False, False, False, True), groups=8, patch=2)",
-        "its attentions are those that read the prompt",
-    )
+
+    def usual(self, shape):
+        return super().usual(shape) if max(shape[1:]) <= COARSE else NAMED
 
     def dataset(self):
         return emoji.even(emoji.pictures("google", self.size or 32))
