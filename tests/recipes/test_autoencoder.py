@@ -25,6 +25,7 @@ from reverie.nn.autoencoder import Autoencoder as Network
 from reverie.nn.discriminator import Discriminator
 from reverie.recipes import session
 from reverie.recipes.autoencoder import Autoencoder
+from reverie.recipes.evaluating import data_of
 from reverie.recipes.latents import latents
 from reverie.recipes.opening import pictures
 from reverie.recipes.reconstruction import Reconstruction, Rivalry
@@ -252,3 +253,21 @@ def test_the_doctor_examines_what_learns_in_latents(place):
     assert "could not be examined" not in shown and "the spread of z is" in shown, shown
     assert "pictures come back from the latents at" in shown and "decode(encode(raw)) is off" not in shown, shown
     assert "no better than a linear guess" in shown, "256 samples are few"
+
+
+def test_squares_cut_out_of_larger_pictures_are_learned_and_whole_pictures_held_out(tmp_path):
+    draw, photos = np.random.default_rng(0), tmp_path / "photos"
+    photos.mkdir()
+    for i, (high, wide) in enumerate([(40, 56), (33, 48), (50, 34)]):
+        Image.fromarray(draw.integers(0, 256, (high, wide, 3), dtype=np.uint8)).save(photos / f"{i}.png")
+    how = ["--cut", "--size", 16, "--held-out", 1, *SMALL[:4], "--samples", 64, "--batch", 8, "--dtype", "float32"]
+    called("train", "autoencoder", photos, *how, "--out", tmp_path / "run")
+    data = data_of(str(tmp_path / "run"))[0]
+    assert len(data) == 2 * 3 + 2 * 3 and len(data.test) == 3 * 2
+    last = torch.from_numpy(np.asarray(Image.open(photos / "2.png")).transpose(2, 0, 1).copy())
+    assert torch.equal(data.test.raw[3], last[:, 16:32, 16:32])
+    assert f"{len(data.test)} samples" in called("evaluate", tmp_path / "run", "--out", tmp_path / "found.json")
+    assert "which --cut takes squares from" in refused(
+        "train", "autoencoder", "emoji", "--cut", "--out", tmp_path / "no"
+    )
+    assert not (tmp_path / "no").exists()

@@ -8,6 +8,7 @@ import torch
 
 from .. import __version__
 from ..core.noise import stream
+from ..data.patches import load_patches
 from ..errors import ReverieError, unknown
 from ..features.perceptual import Perceptual
 from ..files import fill
@@ -24,7 +25,7 @@ from .learning import Training
 from .opening import pictures
 from .reconstruction import Reconstruction, Rivalry
 
-SHOWN, MEASURED = 10, 1024
+SHOWN, MEASURED, SIDE = 10, 1024, 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Autoencoder(Training):
         20.0, "train for about this long; the samples it amounts to are measured at the start"
     )
     size: int | None = option(None, "of a folder of pictures: pixels of a side; chosen by the pictures")
+    cut: bool = option(
+        False,
+        "learn from squares of that size cut out of the pictures; --held-out then keeps whole ones, the last by name",
+    )
     kind: str = option("kl", "of the latent: kl, numbers held near a Gaussian, or vq, learned codes")
     codes: int = option(1024, "of vq: how many there are")
     latent: int = option(4, "channels of the latent")
@@ -59,7 +64,13 @@ class Autoencoder(Training):
     command: ClassVar[str] = "reverie train DATA --codec {run}"
 
     def dataset(self):
-        return pictures(self.data, self.size)
+        if not self.cut:
+            return pictures(self.data, self.size)
+        if not Path(self.data).is_dir():
+            raise ReverieError(
+                f"{self.data or 'no folder'} is not a folder of pictures, which --cut takes squares from"
+            )
+        return load_patches(Path(self.data), self.size or SIDE, self.held_out)
 
     def checked(self):
         super().checked()
