@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import reverie
 from reverie.cli.app import app
-from reverie.codecs.latent import Latent
+from reverie.codecs.latent import Latent, identity
 from reverie.core.noise import Seeded
 from reverie.errors import ReverieError
 from reverie.features.efficientnet import Lite0
@@ -29,6 +29,7 @@ from reverie.recipes.evaluating import data_of
 from reverie.recipes.latents import latents
 from reverie.recipes.opening import pictures
 from reverie.recipes.reconstruction import Reconstruction, Rivalry
+from reverie.recipes.shipping import ship
 
 SMALL = ["--levels", "16,32", "--perceptual", "0", "--samples", "4096", "--batch", "16", "--warmup", "64", "--dtype", "float32",
          "--checkpoints", "2", "--snapshots", "2"]  # fmt: skip
@@ -271,3 +272,16 @@ def test_squares_cut_out_of_larger_pictures_are_learned_and_whole_pictures_held_
         "train", "autoencoder", "emoji", "--cut", "--out", tmp_path / "no"
     )
     assert not (tmp_path / "no").exists()
+
+
+def test_a_shipped_run_brings_its_autoencoder_in_half_precision_too(place, tmp_path):
+    small, whole = ship(place / "latent", tmp_path / "small"), place / "latent"
+    for name in ("weights/ema.safetensors", "parts/codec/model.safetensors"):
+        assert (small / name).stat().st_size < 0.55 * (whole / name).stat().st_size
+    a, b = (reverie.load(run) for run in (small, whole))
+    assert a.codec.sha256 == identity(a.codec.network) != b.codec.sha256
+    a, b = (one.generate(8, sample_steps=4).raw.int() for one in (a, b))
+    assert (a - b).abs().float().mean() < 1.5  # of 255 levels
+    shutil.copyfile(whole / "parts/codec/model.safetensors", small / "parts/codec/model.safetensors")
+    with pytest.raises(ReverieError, match="is not the autoencoder that this model was trained with"):
+        reverie.load(small).generate(1, sample_steps=1)
