@@ -28,6 +28,7 @@ data: $(READY)
 	-$(BIN)/reverie data get efficientnet_lite0
 	-$(BIN)/reverie data get scikit_image
 	-$(BIN)/reverie data get emoji
+	-$(BIN)/reverie data get minilm
 
 test: lint data
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=15
