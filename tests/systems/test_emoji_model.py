@@ -20,20 +20,21 @@ knows = pytest.mark.skipif(
 @reads
 @pytest.mark.parametrize(
     ("prompt", "colour"),
-    [("red heart", (220, 60, 60)), ("green circle", (120, 180, 60)), ("blue square", (40, 120, 220))],
+    [("red heart", (244, 67, 54)), ("green apple", (135, 194, 68)), ("blue heart", (25, 118, 210))],
 )
-def test_the_colour_is_the_one_that_the_prompt_names(prompt, colour):
+def test_the_colour_is_that_of_the_emoji_of_that_name(prompt, colour):
     made = reverie.load("emoji").generate(4, condition=prompt, sample_steps=12).raw
     assert made.shape == (4, 3, 32, 32)
     seen = made[:, :, 12:20, 12:20].float().mean((2, 3))
-    assert ((seen - torch.tensor(colour)).abs().amax(1) < 60).all(), seen
+    assert ((seen - torch.tensor(colour)).abs().amax(1) < 30).all(), seen
 
 
 @knows
 def test_a_matcher_that_never_saw_its_style_finds_the_names_of_what_it_draws():
     """Of 120 labels that it learned: the benchmark has about .38 on 600, so .2 is four standard errors below; chance is .01."""
     data = emoji.pictures("google", 32, tagged=False)
-    rows = torch.arange(120) * len(data) // 120
+    plain = torch.tensor([i for i, caption in enumerate(data.captions) if "skin tone" not in caption])
+    rows = plain[torch.arange(120) * len(plain) // 120]
     labels = tuple(data.captions[i] for i in rows.tolist())
     made = reverie.load("emoji").generate(120, condition=list(labels), sample_steps=12).raw
     real = Population(raw=held(data.raw)[rows], prompts=labels)
