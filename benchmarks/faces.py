@@ -1,7 +1,7 @@
 """How well a model of drawn faces does what captions say: python -m benchmarks.faces RUN --name pixels
 
-A classifier of the six attributes learns 6000 faces that the model never saw, 2000 of them with pairs of attributes that are
-kept from training; its own accuracy on the 400 faces held out stands beside. Asked are 400 new captions without such a pair, and
+A classifier of the six attributes learns 6000 faces drawn anew, 2000 of them with pairs of attributes that are kept from
+training; its own accuracy on the 400 faces held out stands beside. Asked are 400 captions drawn anew without such a pair, and
 those of the 400 held out, which have one at least. Agreement is the share of attributes (of all, of those two of a pair kept
 apart, of all six at once) that the classifier finds as they were asked for. Writes its part of docs/faces.json, and
 docs/images/faces_NAME.png.
@@ -25,6 +25,8 @@ from reverie.features.fitting import shifted
 from reverie.modalities.grids import write_picture
 from reverie.systems.base import load
 
+from .emoji import small
+
 PAGE, PICTURES = Path("docs/faces.json"), Path("docs/images")
 NAMES = list(faces.ATTRIBUTES)
 COUNTS = [len(known) for known in faces.ATTRIBUTES.values()]
@@ -35,12 +37,6 @@ SHOWN = 8
 def values(told: list[dict[str, str]]) -> Tensor:
     """(N, 6), which value of each attribute."""
     return torch.tensor([[list(faces.ATTRIBUTES[name]).index(face[name]) for name in NAMES] for face in told])
-
-
-def small(raw: Tensor) -> Tensor:
-    """As the classifier sees them, 32 x 32."""
-    factor = raw.shape[-1] // 32
-    return F.avg_pool2d(raw.float(), factor).round().to(torch.uint8) if factor > 1 else raw
 
 
 def judge() -> Network:

@@ -11,11 +11,11 @@ from ..codecs.latent import Latent, identity, sketched
 from ..codecs.pixels import Pixels
 from ..conditioning.unconditional import Unconditional
 from ..discover import construct, describe
-from ..errors import ReverieError, unknown
+from ..errors import ReverieError
 from ..modalities.base import Modality
 from ..nn.autoencoder import Autoencoder
 from .base import System
-from .bounds import check_about, check_shape
+from .bounds import check_about, check_keys, check_shape
 
 NOTHING = "this is an autoencoder, which makes nothing of its own: reverie train DATA --codec RUN learns in its latents"
 KEYS = ("about", "modality", "shape", "autoencoder", "scale", "shift")
@@ -91,12 +91,7 @@ class Autoencoding(System):
 
     @classmethod
     def build(cls, description):
-        for key in description:
-            if key not in KEYS:
-                raise unknown("key of model.json", key, KEYS)
-        for key in KEYS:
-            if key not in description:
-                raise ReverieError(f"model.json lacks {key!r}")
+        check_keys(description, KEYS)
         check_shape(description["shape"])
         check_about(description["about"])
         for name in ("scale", "shift"):

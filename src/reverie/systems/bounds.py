@@ -1,7 +1,7 @@
 """What a description that may be hostile can ask for, at most: nothing beyond is built, drawn or computed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..codecs.base import Codec
@@ -10,7 +10,7 @@ from ..conditioning.base import Conditioner
 from ..core.grids import Grid, Resampled
 from ..core.schedules import Schedule
 from ..discover import describe
-from ..errors import ReverieError
+from ..errors import ReverieError, unknown
 from ..nn.base import Backbone
 
 MOST_WHOLE = 10**5
@@ -43,6 +43,16 @@ def wholes(data: Any) -> list[int]:
     if isinstance(data, (list, tuple)):
         return [n for value in data for n in wholes(value)]
     return [data] if type(data) is int else []
+
+
+def check_keys(description: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raises ReverieError where model.json has other keys than these."""
+    for key in description:
+        if key not in keys:
+            raise unknown("key of model.json", key, keys)
+    for key in keys:
+        if key not in description:
+            raise ReverieError(f"model.json lacks {key!r}")
 
 
 def check_shape(shape: Any) -> None:

@@ -19,7 +19,7 @@ from ..modalities.base import Modality
 from ..nn.base import Backbone
 from ..samplers.base import Sampler
 from ..samplers.dpmpp_2m import DPMpp2M
-from .bounds import check_about, check_grid, check_shape, check_together, modest
+from .bounds import check_about, check_grid, check_keys, check_shape, check_together, modest
 from .guiding import planned
 
 KEYS = ("about", "modality", "shape", "backbone", "schedule", "parameterization", "noise_input", "codec", "conditioner",
@@ -53,12 +53,7 @@ def read_parts(description: Mapping[str, Any], beside: Callable[[Sequence[int]],
     """All parts but the network, as `Diffusion` takes them; `beside` says what the network must be built with for a shape, beside
     what the conditioner needs. Raises ReverieError for what is missing, strange, out of bounds, or does not go together.
     """
-    for key in description:
-        if key not in KEYS:
-            raise unknown("key of model.json", key, KEYS)
-    for key in KEYS:
-        if key not in description:
-            raise ReverieError(f"model.json lacks {key!r}")
+    check_keys(description, KEYS)
     shape, about = description["shape"], description["about"]
     check_shape(shape)
     check_about(about)
