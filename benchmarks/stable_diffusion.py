@@ -2,14 +2,15 @@
 
 64 x 64 latents, two at a time as guidance takes them, and their 512 x 512 pixels; then the memory that decoding 2048 x 2048
 pixels in tiles takes. Every contender is a process of its own that waits for its turn, and ratios are of one round, at equal
-types: the networks as they come, and at their best (channels last; compiled where `--compiled` asks for that). `--dtype
-bfloat16` where the machine has it. Writes its part of docs/stable_diffusion.json.
+types: the networks as they come, and at their best of `--kinds`, whose weights are all in memory at once. `--dtype bfloat16`
+where the machine has it, `--work` for a part of it all. Writes its parts of docs/stable_diffusion.json.
 """
 
 import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 
 from reverie.codecs.latent import Latent
 from reverie.nn.autoencoder import Autoencoder
+from reverie.nn.base import Backbone
 from reverie.nn.spatial import SpatialUNet
 from reverie.systems.records import kind_of
 from reverie.training.memory import keep_freed
@@ -27,7 +29,14 @@ from .processes import Process
 OUT = Path(__file__).parent.parent / "docs" / "stable_diffusion.json"
 BATCH, SIDE, LARGE, TOKENS = 2, 64, 256, 77
 WIDTHS = (128, 256, 512, 512)
-WORK = ("unet", "decode")
+WORK, SIDES = ("unet", "decode", "tiled"), ("ours", "diffusers")
+KINDS = {
+    "as it comes": ("0", "0"),
+    "channels last": ("1", "0"),
+    "compiled": ("0", "1"),
+    "compiled, channels last": ("1", "1"),
+}
+"""Whether channels come last in memory, and whether what can be compiled is: our U-Net's own kernels, else `torch.compile`."""
 
 
 class Contender:
@@ -43,7 +52,12 @@ class Contender:
             made = self.ours(work) if self.side == "ours" else self.theirs(work)
             made = made.eval().to(self.dtype)
             made = made.to(memory_format=torch.channels_last) if self.last else made
-            self.networks[work] = torch.compile(made) if self.compiled else made
+            if self.compiled and isinstance(made, Backbone):
+                made.compiled = True
+            elif self.compiled:
+                called = "forward" if work == "unet" else "decode"
+                setattr(made, called, torch.compile(getattr(made, called)))
+            self.networks[work] = made
         return self.networks[work]
 
     def ours(self, work: str) -> Any:
@@ -109,49 +123,61 @@ def answer(arguments: list[str]) -> None:
         print(json.dumps(contender.tiled() if work == "tiled" else contender.once(work)), flush=True)
 
 
+def timed(dtype: str, work: str, kinds: Sequence[str], count: int) -> dict[str, Any]:
+    contenders = {(side, kind): contender(side, dtype, kind) for kind in kinds for side in SIDES}
+    for one in contenders.values():
+        one.ask(work)  # the first makes everything ready
+    rounds = [{name: one.ask(work) for name, one in contenders.items()} for _ in range(count)]
+    for one in contenders.values():
+        one.end()
+    seconds = {name: median(one[name] for one in rounds) for name in contenders}
+    best = {side: min(kinds, key=lambda kind: seconds[side, kind]) for side in SIDES}
+    plain = [one["diffusers", "as it comes"] / one["ours", "as it comes"] for one in rounds]
+    fast = [one["diffusers", best["diffusers"]] / one["ours", best["ours"]] for one in rounds]
+    return {
+        "seconds": {f"{side}, {kind}": round(value, 3) for (side, kind), value in seconds.items()},
+        "as it comes": spread(plain), "best": spread(fast), "best of": best,
+    }  # fmt: skip
+
+
+def spread(ratios: list[float]) -> list[float]:
+    """Median, least and most."""
+    return [round(one, 3) for one in (median(ratios), min(ratios), max(ratios))]
+
+
+def tiled(dtype: str) -> dict[str, int]:
+    found = {}
+    for side in SIDES:
+        one = contender(side, dtype, "as it comes")
+        found[side] = one.ask("tiled")
+        one.end()
+    return found
+
+
+def contender(side: str, dtype: str, kind: str) -> Process:
+    command = [sys.executable, "-m", "benchmarks.stable_diffusion", "--answer", side, dtype, *KINDS[kind]]
+    return Process(f"{side}, {kind}", command)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS)[:2])
+    parser.add_argument("--work", nargs="+", choices=WORK, default=WORK)
     asked = parser.parse_args()
-    kinds = {
-        "as it comes": ("0", "0"),
-        "channels last": ("1", "0"),
-        **({"compiled": ("1", "1")} if asked.compiled else {}),
-    }
-    page = json.loads(OUT.read_text()) if OUT.is_file() else {}
-    result: dict[str, Any] = {
-        "device": kind_of(torch.device("cpu")),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    for work in WORK:
-        names = [(side, kind) for kind in kinds for side in ("ours", "diffusers")]
-        contenders = {}
-        for side, kind in names:
-            command = [sys.executable, "-m", "benchmarks.stable_diffusion", "--answer", side, asked.dtype, *kinds[kind]]
-            contenders[side, kind] = Process(f"{side}, {kind}", command)
-            contenders[side, kind].ask(work)  # the first makes everything ready
-        rounds = [{name: one.ask(work) for name, one in contenders.items()} for _ in range(asked.rounds)]
-        seconds = {name: median(one[name] for one in rounds) for name in contenders}
-        best = {
-            side: min((kind for kind in kinds), key=lambda kind: seconds[side, kind]) for side in ("ours", "diffusers")
+    kinds = list(dict.fromkeys(["as it comes", *asked.kinds]))
+    for work in asked.work:
+        found = tiled(asked.dtype) if work == "tiled" else timed(asked.dtype, work, kinds, asked.rounds)
+        found |= {
+            "device": kind_of(torch.device("cpu")),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
         }
-        plain = [one["diffusers", "as it comes"] / one["ours", "as it comes"] for one in rounds]
-        fast = [one["diffusers", best["diffusers"]] / one["ours", best["ours"]] for one in rounds]
-        result[work] = {
-            "seconds": {f"{side}, {kind}": round(value, 3) for (side, kind), value in seconds.items()},
-            "as it comes": round(median(plain), 3), "best": round(median(fast), 3), "best of": best,
-            "spread": [round(min(fast), 3), round(max(fast), 3)],
-        }  # fmt: skip
-        if work == "decode":
-            result["tiled MiB"] = {side: contenders[side, "as it comes"].ask("tiled") for side in ("ours", "diffusers")}
-        for one in contenders.values():
-            one.end()
-        print(json.dumps({work: result[work]}, indent=1), flush=True)
-    OUT.write_text(json.dumps({**page, asked.dtype: result}, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+        print(json.dumps({work: found}, indent=1), flush=True)
+        page = json.loads(OUT.read_text()) if OUT.is_file() else {}
+        page[asked.dtype] = page.get(asked.dtype, {}) | {work: found}
+        OUT.write_text(json.dumps(page, indent=1) + "\n")
 
 
 if __name__ == "__main__":
