@@ -271,6 +271,13 @@ def test_squares_cut_out_of_larger_pictures_are_learned_and_whole_pictures_held_
     assert "which --cut takes squares from" in refused(
         "train", "autoencoder", "emoji", "--cut", "--out", tmp_path / "no"
     )
+    called("train", "autoencoder", photos, *how, "--shrink", 2, "--out", tmp_path / "half")
+    half = data_of(str(tmp_path / "half"))[0]
+    assert len(half) == 1 + 1 and len(half.test) == 1
+    means = last[:, :32, :32].float().unflatten(1, (16, 2)).unflatten(3, (16, 2)).mean((2, 4))
+    assert (half.test.raw[0] - means).abs().max() <= 0.5
+    for options, why in ((("--cut", "--shrink", 0), "1 to 64"), (("--shrink", 2), "say --cut")):
+        assert why in refused("train", "autoencoder", photos, *options, "--size", 16, "--out", tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
 

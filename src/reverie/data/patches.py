@@ -26,9 +26,11 @@ def load_patches(folder: Path, side: int, held_out: int = 0, shrink: int | None 
 
     Pictures are first made `shrink` times smaller by means of blocks; left open, 2 times where the shorter side has LARGE
     pixels or more. The last `held_out` pictures by name are the `test` part, whole: no patch of theirs is in the other.
-    Raises ReverieError where a picture is not as large as a patch in every one, or there are too few to hold out.
+    Raises ReverieError where no picture is as large as a patch, there are too few to hold out, or shrink is not 1 to 64.
     """
     folder = Path(folder)
+    if shrink is not None and not 1 <= shrink <= 64:
+        raise ReverieError(f"shrink is a whole number from 1 to 64, not {shrink}")
     listed = listing(folder)
     found = [name for name in listed.found if name.lower().endswith(PICTURES)]
     skipped = [*listed.skipped, *(Skipped(n, "not a picture") for n in listed.found if n not in set(found))]

@@ -44,6 +44,9 @@ class Autoencoder(Training):
         False,
         "learn from squares of that size cut out of the pictures; --held-out then keeps whole ones, the last by name",
     )
+    shrink: int | None = option(
+        None, "with --cut, times that pictures are made smaller first; 2 for large ones, where cameras leave noise"
+    )
     kind: str = option("kl", "of the latent: kl, numbers held near a Gaussian, or vq, learned codes")
     codes: int = option(1024, "of vq: how many there are")
     latent: int = option(4, "channels of the latent")
@@ -70,10 +73,14 @@ class Autoencoder(Training):
             raise ReverieError(
                 f"{self.data or 'no folder'} is not a folder of pictures, which --cut takes squares from"
             )
-        return load_patches(Path(self.data), self.size or SIDE, self.held_out)
+        return load_patches(Path(self.data), self.size or SIDE, self.held_out, self.shrink)
 
     def checked(self):
         super().checked()
+        if self.shrink is not None and not self.cut:
+            raise ReverieError(
+                "--shrink makes pictures smaller that --cut takes squares from: say --cut, or leave it out"
+            )
         if self.kind not in KINDS:
             raise unknown("kind of latent", self.kind, KINDS)
         for name in ("regular", "perceptual", "adversarial"):

@@ -15,9 +15,7 @@ from .base import option
 from .folder import Folder
 
 SHOWN, COARSE = 20, 8
-FINE = "unet(levels=(56, 88, 104), blocks=1, attention=(False, True, True), groups=8, patch=2)"
-NAMED = "unet(levels=(48, 64, 80, 112), blocks=1, attention=(False, False, False, True), groups=8, patch=2)"
-"""Deep, so that a name, told to all positions alike, is soon a picture."""
+FINE = "unet(levels=(48, 80, 112), blocks=1, attention=(False, True, True), groups=8, patch=2)"
 LATENT = "unet(levels=(96, 160), blocks=1, attention=(False, True), groups=8)"
 """Of 8 x 8 positions at most, as latents have."""
 
@@ -32,6 +30,9 @@ class TextToImage(Folder):
     encoder: str = option("minilm", "what reads the prompts: a package of `reverie data get`")
     tokens: int = option(24, "of a prompt that are read")
     network: str | None = option(None, "its attentions are those that read the prompt; chosen by the sides")
+    density: str = option(
+        "lognormal(mean=0.4,std=1.6)", "noise levels trained on; more of the high ones, where prompts decide"
+    )
     scale: float = option(3.0, "of guidance when sampling, unless another is asked for; 1 is none")
     sampler: str = option("dpmpp_2m", "when sampling, unless another is asked for; `reverie samplers` lists them")
 
@@ -71,10 +72,7 @@ class Emoji(TextToImage):
     data: str = "emoji"
     size: int | None = option(32, "pixels of a side: 16, 32 or 64")
     batch: int = option(64, "samples an update")
-    tokens: int = option(12, "of a prompt that are read")
-
-    def usual(self, shape):
-        return super().usual(shape) if max(shape[1:]) <= COARSE else NAMED
+    tokens: int = option(16, "of a prompt that are read")
 
     def dataset(self):
         return emoji.even(emoji.pictures("google", self.size or 32))

@@ -69,8 +69,6 @@ class Upscale(Generation):
             raise ReverieError(f"noise is from 0 to 128 levels, not {self.noise:g}")
         if not 0 <= self.flat < 1:
             raise ReverieError(f"flat is a share below 1, not {self.flat:g}")
-        if self.shrink is not None and not 1 <= self.shrink <= 64:
-            raise ReverieError(f"shrink is a whole number from 1 to 64, not {self.shrink}")
 
     def whole_factors(self) -> tuple[int, ...]:
         try:
