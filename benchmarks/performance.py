@@ -32,12 +32,29 @@ def main() -> None:
     for name, table in (("scaling", grown), ("pipeline", fed), ("quality", learned)):
         source = DOCS / f"{'time_to_quality' if name == 'quality' else name}.json"
         page = page.replace(f"<<{name}>>", "\n".join(table(json.loads(source.read_text()))))
-    for name, rows in (("learning", tried), ("sampling", equalled)):
+    for name, rows in (("learning", tried), ("sampling", equalled), ("stable_diffusion", imported)):
         source = DOCS / f"{name}.json"
         found = rows(json.loads(source.read_text())) if source.exists() else ["Not measured yet."]
         page = page.replace(f"<<{name}>>", "\n".join(found))
     page = page.replace("<<startup>>", "\n".join(startup.table(started)))
     (DOCS / "performance.md").write_text(page)
+
+
+def imported(found: dict[str, Any]) -> list[str]:
+    """Of Stable Diffusion's networks in float32, which the page tells of."""
+    found = found["float32"]
+    rows = ["| | ours | diffusers | ratio | of the best of each | asked for |", "| --- | --- | --- | --- | --- | --- |"]
+    for work, name in (("unet", "U-Net, two latents"), ("decode", "decoder, 512 x 512")):
+        one, sides = found[work], ("ours", "diffusers")
+        times = " | ".join(f"{one['seconds'][f'{side}, as it comes']:.2f} s" for side in sides)
+        ratios = " | ".join("{:.2f} ({:.2f} to {:.2f})".format(*one[kind]) for kind in ("as it comes", "best"))
+        rows.append(f"| {name} | {times} | {ratios} | 1.2 |")
+    if "tiled" in found:
+        ours, theirs = (found["tiled"][side] for side in ("ours", "diffusers"))
+        rows.append(
+            f"| memory above the idle network, 2048 x 2048 in tiles of 512 | {ours:,} MiB | {theirs:,} MiB | {theirs / ours:.2f} | | |"
+        )
+    return rows
 
 
 def contenders(kind: str, found: dict[str, Any]) -> list[str]:

@@ -69,8 +69,8 @@ class Contender:
 
         if work == "unet":
             return UNet2DConditionModel(cross_attention_dim=768)
-        return AutoencoderKL(block_out_channels=WIDTHS, layers_per_block=2, down_block_types=("DownEncoderBlock2D",) * 4,
-                             up_block_types=("UpDecoderBlock2D",) * 4)  # fmt: skip
+        return AutoencoderKL(sample_size=512, block_out_channels=WIDTHS, layers_per_block=2,
+                             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)  # fmt: skip
 
     def like(self, *shape: int) -> torch.Tensor:
         x = torch.randn(*shape, generator=torch.Generator().manual_seed(1)).to(self.dtype)
