@@ -52,7 +52,7 @@ def imported(found: dict[str, Any]) -> list[str]:
     if "tiled" in found:
         ours, theirs = (found["tiled"][side] for side in ("ours", "diffusers"))
         rows.append(
-            f"| memory above the idle network, 2048 x 2048 in tiles of 512 | {ours:,} MiB | {theirs:,} MiB | {theirs / ours:.2f} | | |"
+            f"| memory of 2048 x 2048 in tiles of 512 | {ours:,} MiB | {theirs:,} MiB | {theirs / ours:.2f} | | |"
         )
     return rows
 
