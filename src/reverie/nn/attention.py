@@ -3,9 +3,8 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
-from .base import zeroed
+from .base import differentiated, zeroed
 from .norms import Norm
 
 TILES = torch.cpu._is_amx_tile_supported()
@@ -31,8 +30,7 @@ def fused(*parts: Tensor) -> bool:
     if parts[0].device.type != "cpu":
         return True
     wide = parts[0].dtype == torch.float32 or TILES
-    plain = not any(part.requires_grad for part in parts) and forward_ad._current_level < 0
-    return wide and plain
+    return wide and not differentiated(*parts)
 
 
 def head_count(width: int, head_size: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from .compiling import Compilable
@@ -231,3 +232,9 @@ def zeroed(layer: nn.Module) -> Any:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def differentiated(*parts: Tensor) -> bool:
+    """Whether what is computed from the parts is, backwards or forwards."""
+    backwards = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+    return backwards or forward_ad._current_level >= 0

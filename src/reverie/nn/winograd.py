@@ -5,16 +5,18 @@ from math import prod
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from .base import differentiated
+from .norms import channels_last
 
 STEP, SPAN = 4, 6
 """Sides of a tile of the result, and of what it is made from."""
 POINTS = 0.0, 1.0, -1.0, 0.5, -2.0
-"""Where polynomials are evaluated, infinity besides: of the small ones, those that lose the fewest digits."""
+"""Where polynomials are evaluated, infinity besides: small ones, and one the inverse of another, so that few digits are lost."""
 ONES = 1 * SPAN + 1
 """The product at the point (1, 1), which all 16 results of a tile have once: what is added to it is added to them."""
 NARROWEST, FEWEST = 192, 64
-"""Channels and tiles below which the detour costs more than it saves."""
+"""Channels and tiles below which the detour saves too little to be sure of."""
 AT_ONCE = 128
 """Tiles whose products stay in a processor's cache."""
 
@@ -23,11 +25,10 @@ def helps(h: Tensor, weight: Tensor, bias: Tensor) -> bool:
     """Whether `convolved` is the quicker way to what is asked for: wide float32 on a CPU, nothing differentiated."""
     if h.ndim != 4 or weight.shape[2:] != (3, 3) or min(weight.shape[:2]) < NARROWEST:
         return False
-    asked = any(part.requires_grad for part in (h, weight, bias)) and torch.is_grad_enabled()
     plain = h.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled(h.device.type)
     many = len(h) * tiles(h.shape[2]) * tiles(h.shape[3]) >= FEWEST
-    quiet = forward_ad._current_level < 0 and not torch.compiler.is_compiling()
-    return h.device.type == "cpu" and plain and many and quiet and not asked
+    quiet = not differentiated(h, weight, bias) and not torch.compiler.is_compiling()
+    return h.device.type == "cpu" and plain and many and quiet
 
 
 def convolved(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -38,9 +39,9 @@ def convolved(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     36 products a tile and channel in the place of 144, as 36 matrix products, some tiles at a time. Rounding errors are
     twice those of the direct sum. Layouts in memory are kept: channels first, or last.
 
-    Lavin & Gray 2015, https://arxiv.org/abs/1509.09308; the points of Barabasz et al. 2018, https://arxiv.org/abs/1803.10986
+    Lavin & Gray 2015, https://arxiv.org/abs/1509.09308; on points: Barabasz et al. 2018, https://arxiv.org/abs/1803.10986
     """
-    inner, outer, last = h.shape[1], len(weight), not h.is_contiguous() and h.stride(1) == 1
+    inner, outer, last = h.shape[1], len(weight), channels_last(h)
     rows, columns = tiles(h.shape[2]), tiles(h.shape[3])
     taps = (TAPS @ weight.permute(2, 3, 0, 1).flatten(0, 1).flatten(1)).view(SPAN**2, outer, inner)
     sides = rows * STEP, columns * STEP
