@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reverie.core.grids import Uniform
+from reverie.core.grids import Restart, Uniform
 from reverie.core.noise import Seeded
 from reverie.core.oracles import Mixture
 from reverie.core.schedules import Schedule
@@ -57,13 +57,12 @@ def gathered(problem: Problem, x: Tensor) -> Tensor:
     return x.reshape(len(problem.y), problem.samples, -1)
 
 
-def changed(make: Callable[[Problem], Any]) -> Method:
+def changed(make: Callable[[Problem], Any], restarts: bool = False) -> Method:
     """A guess that is changed, in the steps of DDPM."""
 
     def method(problem: Problem, run: int) -> Tensor:
         x, noise = started(problem, run)
-        grid = Uniform(problem.steps)(problem.denoiser.schedule)
-        return gathered(problem, DDPM()(make(problem), x, grid, noise))
+        return gathered(problem, DDPM()(make(problem), x, walk(problem, problem.steps, restarts), noise))
 
     return method
 
@@ -73,23 +72,36 @@ def stepped(make: Callable[[Problem], Any], share: int = 1) -> Method:
 
     def method(problem: Problem, run: int) -> Tensor:
         x, noise = started(problem, run)
-        grid = Uniform(problem.steps // share)(problem.denoiser.schedule)
-        return gathered(problem, make(problem)(problem.denoiser, x, grid, noise))
+        return gathered(problem, make(problem)(problem.denoiser, x, walk(problem, problem.steps // share), noise))
 
     return method
 
 
-def twisted(share: int) -> Method:
+def twisted(share: int = 1, restarts: bool = False, **options: float) -> Method:
     """`share` times the particles, on a grid of a `share`-th of the steps; every `share`-th is returned."""
 
     def method(problem: Problem, run: int) -> Tensor:
         schedule, (Y, n) = problem.denoiser.schedule, (len(problem.y), problem.samples)
         noise = Seeded.at(run, range(Y))
         x = schedule.start(noise.draw(torch.empty(Y, share * n, *problem.shape)))
-        sampler = TDS(problem.y, problem.operator, problem.std_y)
-        return sampler(problem.denoiser, x, Uniform(problem.steps // share)(schedule), noise)[:, ::share].flatten(2)
+        sampler = TDS(problem.y, problem.operator, problem.std_y, **options)  # type: ignore[arg-type]
+        grid = walk(problem, problem.steps // share, restarts)
+        return sampler(problem.denoiser, x, grid, noise)[:, ::share].flatten(2)
 
     return method
+
+
+RESTART = (4, 2, 0.15, 0.58)
+"""Steps, repeats and the noise between which a sampler goes down again, at a log-SNR at which TDS weighs no more."""
+
+
+def walk(problem: Problem, steps: int, restarts: bool = False) -> Tensor:
+    """The times of so many calls, evenly down but for what restarts take."""
+    schedule = problem.denoiser.schedule
+    if not restarts:
+        return Uniform(steps)(schedule)
+    again = RESTART[0] * RESTART[1]
+    return Restart(Uniform(steps - again), (RESTART,))(schedule)
 
 
 def _args(problem: Problem) -> tuple[Tensor, Any, float]:
@@ -108,8 +120,12 @@ OURS: dict[str, Method] = {
     "DDNM+": stepped(lambda p: DDNMPlus(*_args(p))),
     "DDRM": stepped(lambda p: DDRM(*_args(p))),
     "DAPS": stepped(lambda p: DAPS(*_args(p), steps=4), 4),
-    "TDS": twisted(1),
+    "TDS": twisted(),
+    "TDS, to the end": twisted(until=math.inf),
     "TDS, 2 n particles": twisted(2),
+    "TDS, restarts": twisted(restarts=True),
+    "TDS, 2 n, restarts": twisted(2, restarts=True),
+    "MMPS, restarts": changed(lambda p: MMPS(p.denoiser, *_args(p)), restarts=True),
 }
 
 
@@ -234,7 +250,7 @@ def measure(problems: list[Problem], runs: int, names: list[str]) -> None:
         before = time.process_time()
         found: dict[str, Any] = {
             "samples": problem.samples, "steps": problem.steps, "measurements": len(problem.y),
-            "runs": runs if problem.name == "plane" else 1, "floor": float(f"{problem.floor:.4g}"),
+            "runs": runs, "floor": float(f"{problem.floor:.4g}"),
             "prior": float(f"{problem.distance(prior(problem)):.4g}"),
         }  # fmt: skip
         for library, known in methods.items():
@@ -263,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", nargs="*", help="some of them; without it all")
     parser.add_argument("--methods", nargs="*", default=[], help="some of them, printed alone")
-    parser.add_argument("--runs", type=int, default=3, help="in the plane, whose scores are the mean over so many")
+    parser.add_argument("--runs", type=int, default=4, help="scores are the mean over so many, as the floor is")
     parser.add_argument("--render", action="store_true", help="only write the page, from what was measured")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -114,6 +114,7 @@ def write() -> None:
         "PLANE": [f"{problems[0]['samples']:,}"],
         "DIGITS": [str(problems[-1]["samples"])],
         "STEPS": [str(problems[-1]["steps"])],
+        "RUNS": [str(problems[-1]["runs"])],
     }
     for name, lines in parts.items():
         template = template.replace(f"{{{name}}}", "\n".join(lines).strip())

@@ -1,5 +1,7 @@
 """Moment matching."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from ..core.denoisers import Denoiser
@@ -30,7 +32,11 @@ class MMPS(Gradient):
 def matched(
     operator: Operator, std_y: float, e: Tensor, covariance: Covariance, iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """V A^T v, shaped like x, and v = (std_y^2 I + A V A^T)^-1 e, shaped like y."""
-    A, At = operator.derivative, operator.adjoint
-    v = solve(lambda v: std_y**2 * v + A(covariance(At(v))), e, iterations, std_y**2)
-    return covariance(At(v)), v
+    """V A^T v, shaped like x, and v = S^-1 e, shaped like y."""
+    v = solve(spoiled(operator, std_y, covariance), e, iterations, std_y**2)
+    return covariance(operator.adjoint(v)), v
+
+
+def spoiled(operator: Operator, std_y: float, covariance: Covariance) -> Callable[[Tensor], Tensor]:
+    """What the covariance of y is taken for, S = std_y^2 I + A V A^T, of what is shaped like y."""
+    return lambda v: std_y**2 * v + operator.derivative(covariance(operator.adjoint(v)))
