@@ -20,7 +20,7 @@ from .mmps import matched, spoiled
 
 @dataclass(frozen=True, eq=False)
 class TDS(PosteriorSampler):
-    """K particles a sample, led by a guess at p(y | x_t) and weighed so that what it gets wrong cancels: exact as K grows.
+    """K particles a sample, led by a guess at p(y | x_t) and weighed so that what it gets wrong cancels.
 
         twist_t = exp(-e^T S^-1 e / 2) / sqrt(det S),   e = y - A x_hat,   S = std_y^2 I + A V A^T,    twist_0 = p(y | x)
         x_s ~ N(mean of the step from x_hat + V A^T S^-1 e, std^2)
@@ -32,7 +32,8 @@ class TDS(PosteriorSampler):
     their effective number falls below `least` K, and a last time at the first log-SNR of `until` or more: all then weigh alike.
     From there p(x | x_t) is nearly the Gaussian that the guess takes it for, and weights would tell of little but the steps,
     the more so the more entries y has: there the grid may go up again, as `Restart` does. With `until` infinite they go on to
-    s = 0. Particles of a row share ancestors, and so are fewer independent samples than K. Wu et al. 2023, https://arxiv.org/abs/2306.17775
+    s = 0, which is exact as K and the steps grow. Particles of a row share ancestors, and so are fewer independent samples than
+    K. Wu et al. 2023, https://arxiv.org/abs/2306.17775
     """
 
     needs = frozenset()
