@@ -213,7 +213,8 @@ def measure(out: Path) -> None:
                 except reverie.ReverieError as error:
                     figures[name] = {"refused": str(error)}
                     continue
-                figures[name] = eyes(draws, true) | {"seconds": time.process_time() - started}
+                took = {"seconds": time.process_time() - started, "dtype": str(system.dtype).removeprefix("torch.")}
+                figures[name] = eyes(draws, true) | took
                 print(f"{stage}, {problem}, {name}: {figures[name]}", flush=True)
                 out.write_text(json.dumps(result, indent=1) + "\n")
     out.write_text(json.dumps(result, indent=1) + "\n")

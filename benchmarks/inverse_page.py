@@ -27,7 +27,8 @@ def table(figures: dict[str, Any]) -> str:
     for name in sorted(good, key=lambda name: (name in CLASSICAL, good[name]["distance"])):
         one = good[name]
         same = name in CLASSICAL
-        rows.append(f"| {name if same else f'`{name}`'} | {one['psnr']:.2f} | {'' if same else format(one['psnr_mean'], '.2f')} "
+        label = name if same else f"`{name}`{', float32' if one.get('dtype') == 'float32' else ''}"
+        rows.append(f"| {label} | {one['psnr']:.2f} | {'' if same else format(one['psnr_mean'], '.2f')} "
                     f"| {one['ssim']:.3f} | {one['distance']:.3f} |")  # fmt: skip
     rows += [f"| `{name}` | not defined here | | | |" for name, one in figures.items() if "refused" in one]
     return "\n".join(rows)

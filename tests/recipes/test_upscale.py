@@ -50,10 +50,13 @@ def test_patches_are_the_parts_of_pictures_and_whole_pictures_are_held_out(folde
     assert torch.equal(data.raw[5], whole[:, 48:96, 48:96])
     assert {one.name: one.reason for one in data.report.skipped} == {
         "3.png": "smaller than 48 x 48", "notes.txt": "not a picture"}  # fmt: skip
-    half = load_patches(folder, 48, shrink=2)
+    half = load_patches(folder, 48, shrink="2")
     blocks = whole[:, :96, :192].float().reshape(3, 48, 2, 96, 2).mean((2, 4))
     assert (half.raw[0].float() - blocks[:, :, :48]).abs().max() <= 0.5
     assert half.report.used == 2, "the third is smaller than a patch once it is half as large"
+    both = load_patches(folder, 48, held_out=1, shrink="1,2")
+    assert torch.equal(both.raw, torch.cat([data.raw[:8], half.raw[:2], data.raw[8:], half.raw[2:]]))
+    assert torch.equal(both.test.raw, data.test.raw), "the one held out is too small at half its size alone"
 
 
 def test_grey_pictures_stay_grey_beside_colour_they_have_equal_channels(tmp_path):
@@ -219,7 +222,9 @@ def test_noise_of_a_picture_is_for_a_model_of_enlarging():
         ({"factors": "1"}, "such as '2,4,8'"),
         ({"size": 60}, "multiple of the largest factor"),
         ({"noise": 200.0}, "0 to 128"),
-        ({"shrink": 0}, "1 to 64"),
+        ({"shrink": "0"}, "1 to 64"),
+        ({"shrink": "2,2"}, "1 to 64"),
+        ({"shrink": "2,half"}, "1 to 64"),
         ({"flat": 1.0}, "share below 1"),
         ({"augment": 0.1}, "leave out --augment"),
         ({"data": "nowhere"}, "not a folder"),

@@ -21,22 +21,21 @@ MOST = 200_000
 """Patches kept of a folder: of more, evenly as many of all."""
 
 
-def load_patches(folder: Path, side: int, held_out: int = 0, shrink: int | None = None) -> Dataset:
+def load_patches(folder: Path, side: int, held_out: int = 0, shrink: str | None = None) -> Dataset:
     """Disjoint squares of all pictures below a folder, uint8 (N, 1 or 3, side, side), in the order of the files' names.
 
-    Pictures are first made `shrink` times smaller by means of blocks; left open, 2 times where the shorter side has LARGE
-    pixels or more. The last `held_out` pictures by name are the `test` part, whole: no patch of theirs is in the other.
-    Raises ReverieError where no picture is as large as a patch, there are too few to hold out, or shrink is not 1 to 64.
+    Pictures are first made `shrink` times smaller by means of blocks, several times over where that is several numbers, such
+    as "2,4,8"; left open, 2 times where the shorter side has LARGE pixels or more. The last `held_out` pictures by name are
+    the `test` part, whole: no patch of theirs is in the other. Raises ReverieError where no picture is as large as a patch,
+    there are too few to hold out, or shrink is not of 1 to 64.
     """
-    folder = Path(folder)
-    if shrink is not None and not 1 <= shrink <= 64:
-        raise ReverieError(f"shrink is a whole number from 1 to 64, not {shrink}")
+    folder, times = Path(folder), None if shrink is None else shrinks(shrink)
     listed = listing(folder)
     found = [name for name in listed.found if name.lower().endswith(PICTURES)]
     skipped = [*listed.skipped, *(Skipped(n, "not a picture") for n in listed.found if n not in set(found))]
     with warnings.catch_warnings():  # of the picture library, about files that are reported
         warnings.simplefilter("ignore")
-        names, cut = each(partial(patches_of, side=side, shrink=shrink), folder, found, skipped)
+        names, cut = each(partial(patches_of, side=side, times=times), folder, found, skipped)
     if not names:
         raise nothing_usable(folder, skipped)
     if not 0 <= held_out < len(names):
@@ -54,24 +53,46 @@ def load_patches(folder: Path, side: int, held_out: int = 0, shrink: int | None 
     return data
 
 
-def patches_of(path: str, side: int, shrink: int | None) -> tuple[np.ndarray, str]:
+def shrinks(text: str) -> tuple[int, ...]:
+    """Raises ReverieError where it is not different whole numbers from 1 to 64."""
+    try:
+        times = tuple(int(one) for one in str(text).split(","))
+    except ValueError:
+        times = ()
+    if not times or len(set(times)) < len(times) or not all(1 <= by <= 64 for by in times):
+        raise ReverieError(f"shrink is of whole numbers from 1 to 64, such as 2 or 2,4,8, not {text!r}")
+    return times
+
+
+def patches_of(path: str, side: int, times: tuple[int, ...] | None) -> tuple[np.ndarray, str]:
     """(uint8 (N, 1 or 3, side, side), the size of the file). Raises Unusable."""
     from . import pictures
 
     picture = pictures.read(path)
     assert picture.levels is not None
-    by = shrink or (2 if min(picture.width, picture.height) >= LARGE else 1)
     whole = planes(picture.levels, picture.levels.ndim if picture.levels.ndim == 3 else 1)
+    shorter = min(picture.width, picture.height)
+    times = times or (2 if shorter >= LARGE else 1,)
+    fitting = [by for by in times if shorter // by >= side]
+    if not fitting:
+        raise Unusable(f"smaller than {side * min(times)} x {side * min(times)}")
+    squares = [squares_of(smaller(whole, by), side) for by in fitting]
+    return np.concatenate(squares), f"{picture.width}x{picture.height}"
+
+
+def smaller(whole: np.ndarray, by: int) -> np.ndarray:
+    """Means of blocks of `by` x `by` of a picture uint8 (C, H, W), what is over at the right and below left out."""
     channels, height, width = len(whole), whole.shape[1] // by, whole.shape[2] // by
-    if min(height, width) < side:
-        raise Unusable(f"smaller than {side * by} x {side * by}")
-    if by > 1:
-        blocks = whole[:, : height * by, : width * by].reshape(channels, height, by, width, by)
-        whole = np.round(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
-    down, across = height // side, width // side
+    if by == 1:
+        return whole
+    blocks = whole[:, : height * by, : width * by].reshape(channels, height, by, width, by)
+    return np.round(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+
+
+def squares_of(whole: np.ndarray, side: int) -> np.ndarray:
+    channels, down, across = len(whole), whole.shape[1] // side, whole.shape[2] // side
     squares = whole[:, : down * side, : across * side].reshape(channels, down, side, across, side)
-    return (np.ascontiguousarray(squares.transpose(1, 3, 0, 2, 4)).reshape(-1, channels, side, side),
-            f"{picture.width}x{picture.height}")  # fmt: skip
+    return np.ascontiguousarray(squares.transpose(1, 3, 0, 2, 4)).reshape(-1, channels, side, side)
 
 
 def gathered(parts: list[np.ndarray]) -> torch.Tensor:

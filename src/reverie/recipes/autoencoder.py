@@ -44,8 +44,9 @@ class Autoencoder(Training):
         False,
         "learn from squares of that size cut out of the pictures; --held-out then keeps whole ones, the last by name",
     )
-    shrink: int | None = option(
-        None, "with --cut, times that pictures are made smaller first; 2 for large ones, where cameras leave noise"
+    shrink: str | None = option(
+        None,
+        "with --cut, times that pictures are made smaller first, or several as 2,4,8; 2 for large ones: cameras leave noise",
     )
     kind: str = option("kl", "of the latent: kl, numbers held near a Gaussian, or vq, learned codes")
     codes: int = option(1024, "of vq: how many there are")

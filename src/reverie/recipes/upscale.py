@@ -36,8 +36,9 @@ class Upscale(Generation):
     size: int = option(64, "pixels of a side that the network sees at once, a tile of what it enlarges")
     factors: str = option("2,4,8", "how many times it learns to enlarge")
     noise: float = option(12.0, "the most noise in small pictures that it learns to take away, in levels of 255")
-    shrink: int | None = option(
-        None, "times that pictures are made smaller before all else; 2 for large ones, where cameras leave noise"
+    shrink: str | None = option(
+        None,
+        "times that pictures are made smaller before all else, or several as 2,4,8; 2 for large ones, where cameras leave noise",
     )
     held_out: int = option(0, "whole pictures, the last by name, kept from training")
     flat: float = option(0.3, "share of the patches that is left out, those with the least detail")
