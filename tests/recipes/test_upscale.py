@@ -1,5 +1,7 @@
 """Enlarging is learned from pairs that are made of a folder's own pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from reverie.recipes.pairs import Pairs
 from reverie.recipes.upscale import Upscale, detailed
 from reverie.samplers.dpmpp_2m import DPMpp2M
 
-CODEC = Detail((2, 4, 8), (0.1, 0.2, 0.3))
+CODEC = Detail((2, 4, 8), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
 
 
 def picture(path, height, width, seed=0, mode="RGB"):
@@ -81,16 +83,18 @@ def test_a_folder_without_a_picture_large_enough_is_refused(folder):
 def test_pairs_are_a_function_of_the_sample_and_detail_is_what_enlarging_left_out():
     x = levels(torch.rand(8, 3, 96, 96) * 2 - 1)
     z, made = Pairs(CODEC, 64)(x, Seeded.at(3, range(8)))
-    assert z.shape == made["maps"].shape == (8, 3, 64, 64)
+    assert z.shape == (8, 3, 64, 64) and made["maps"].shape == (8, 6, 64, 64)
     for i in range(8):
         alone, same = Pairs(CODEC, 64)(x[i : i + 1], Seeded.at(3, [i]))
         assert torch.equal(alone[0], z[i]) and torch.equal(same["maps"][0], made["maps"][i])
         factor = int(made["scalars"][i, 0])
-        back = CODEC.picture(z[i], made["maps"][i], factor)
+        edge = 3 * factor  # what is beyond the cut is not known here, and the contrast there is of it too
+        back = CODEC.picture(z[i : i + 1], made["maps"][i : i + 1, :3], factor)[0, :, edge:-edge, edge:-edge]
         assert (levels(back) - back).abs().max() < 1e-5, "m + s z is a picture of whole levels"
         turns = [t.rot90(k, (-2, -1)) for t in (x[i], x[i].flip(-1)) for k in range(4)]
-        places = [(r, c) for r in range(33) for c in range(33)]
-        assert any((t[:, r : r + 64, c : c + 64] - back).abs().max() < 1e-5 for t in turns for r, c in places
+        side = back.shape[-1]
+        places = [(r, c) for r in range(97 - side) for c in range(97 - side)]
+        assert any((t[:, r : r + side, c : c + side] - back).abs().max() < 1e-5 for t in turns for r, c in places
                    if (t[:, r, c] - back[:, 0, 0]).abs().max() < 1e-5), "cut out of the sample, mirrored or turned"  # fmt: skip
 
 
@@ -103,15 +107,16 @@ def test_all_factors_and_noise_up_to_the_most_come_and_half_have_none():
 
 def test_noise_that_is_told_is_the_noise_there_is():
     """A flat picture twice smaller has noise alone; the deviation of 48 x 48 levels is known to 1.5 %, rounding adds 1/12."""
-    flat = Pairs(Detail((2,), (1.0,)), 96, noise=20.0)
+    flat = Pairs(Detail((2,), (1.0,), (0.0,)), 96, noise=20.0)
     z, made = flat(torch.zeros(40, 1, 96, 96), Seeded.at(1, range(40)))
-    for one, (_, level) in zip(made["maps"], made["scalars"]):
+    m = made["maps"][:, :1]
+    for one, (_, level) in zip(m, made["scalars"]):
         if level > 2:
             small = shrunk(one[None], 2)  # of what cubic enlarging made of it
             assert 0.6 < small.std() * 127.5 / level < 1.05
         if level == 0:
             assert one.abs().max() < 0.01
-    torch.testing.assert_close(z, -made["maps"], rtol=0, atol=1e-6)
+    torch.testing.assert_close(z, -m, rtol=0, atol=1e-6)
 
 
 def test_kinds_of_shrinking_keep_the_mean_and_blur_spreads():
@@ -134,9 +139,10 @@ def test_a_network_of_zeros_draws_detail_of_unit_spread(run):
     system = reverie.load(run)
     for parameter in system.network.parameters():
         parameter.data.zero_()
+    system.codec = replace(system.codec, floors=(0.15, 0.2, 0.25))
     small = torch.full((3, 16, 24), 128, dtype=torch.uint8)
     made = system.upscale(small, factor=2, noise=1e-6, count=4, sample_steps=20, sampler=DPMpp2M()).raw.float()
-    spread = system.codec.spread(2) * 127.5
+    spread = 0.15 * 127.5
     assert made.shape == (4, 3, 32, 48)
     added = (made - 128) / spread
     assert abs(added[..., :32, :8].std().item() - 1) < 0.08, (

@@ -143,7 +143,7 @@ class Upscale(Edit):
             raise ReverieError(f"noise is a deviation from 0 to 255 levels, not {self.noise:g}")
         if how.condition is not None:
             raise ReverieError("this model knows no classes: leave out the label")
-        spread = system.codec.spread(self.factor)
+        system.codec.known(self.factor)
         work = Work(system, replace(how, condition={"factor": self.factor, "noise": self.noise}), size)
         level = work.level(strength)
         said, info = [f"noise level: {level}"], work.info(self, [told(picture)], level=level.t)
@@ -154,11 +154,10 @@ class Upscale(Edit):
         else:
             grid = work.times(level.t)
             said.append(f"{len(grid) - 1} steps from there, to {size[1]} x {size[0]}")
-            maps = work.fit(m).to(system.device)
-            z = work.made(
-                lambda eps, t: work.noised(torch.zeros_like(maps), t, eps), grid, lambda one: Beside(one, maps)
-            )
-            made = m + spread * z
+            maps = work.fit(system.codec.seen(m, self.factor)).to(system.device)
+            nothing = torch.zeros_like(work.fit(m), device=system.device)
+            z = work.made(lambda eps, t: work.noised(nothing, t, eps), grid, lambda one: Beside(one, maps))
+            made = system.codec.picture(z, m, self.factor)
         if not self.noise:
             made = projected(made, y, Area(self.factor))
         return Edited(work.decode(made), info, said)

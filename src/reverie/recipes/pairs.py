@@ -20,7 +20,7 @@ QUALITY = (40, 95)
 class Pairs:
     """Pictures x (B, C, H, W) in [-1, 1] to what a model of detail learns from, each in a way of its own.
 
-        y = levels(jpeg(shrink_f(x)) + noise n),    m = enlarge_f(y),    (z, m, f, n)
+        y = levels(jpeg(shrink_f(x)) + noise n),    m = enlarge_f(y),    (z, seen_f(m), f, n)
 
     `shrink_f` is the mean of blocks, cubic, or either after a Gaussian blur; noise of up to `noise` of 255 levels is added
     to half of them, and told; some were JPEG files, which is not told. Mirrored and turned at random, and cut to squares of
@@ -38,7 +38,7 @@ class Pairs:
         return f"pairs: {factors} times smaller, some blurred, compressed, or noisy by up to {self.noise:g} levels, which is told"
 
     def __call__(self, x: Tensor, noise: Noise) -> tuple[Tensor, dict[str, Tensor]]:
-        """(z (B, C, size, size), {maps: m, scalars: (B, 2) of f and n})."""
+        """(z (B, C, size, size), {maps: what is seen of m, scalars: (B, 2) of f and n})."""
         uniform = noise.uniform(torch.empty(len(x), 10)).tolist()
         normal = noise.draw(torch.empty(len(x), *x.shape[1:]))
         made = [self.one(*each) for each in zip(x, uniform, normal, strict=True)]
@@ -54,7 +54,8 @@ class Pairs:
             y = compressed(y, round(QUALITY[0] + (QUALITY[1] - QUALITY[0]) * u[6]))
         level = self.noise * u[7] if u[8] < NOISY else 0.0
         y = levels(y + level / 127.5 * normal[None, :, : y.shape[2], : y.shape[3]])
-        m = enlarged(y, factor)[0]
-        left = [int(u[9] * 2**k % 1 * (n - self.size + 1)) for k, n in ((0, x.shape[1]), (12, x.shape[2]))]
-        x, m = (a[:, left[0] : left[0] + self.size, left[1] : left[1] + self.size] for a in (x, m))
-        return self.codec.detail(x, m, factor), m, (float(factor), level)
+        m = enlarged(y, factor)
+        z, seen = self.codec.detail(x, m, factor)[0], self.codec.seen(m, factor)[0]
+        down, right = (int(u[9] * 2**k % 1 * (n - self.size + 1)) for k, n in ((0, x.shape[1]), (12, x.shape[2])))
+        z, seen = (a[:, down : down + self.size, right : right + self.size] for a in (z, seen))
+        return z, seen, (float(factor), level)

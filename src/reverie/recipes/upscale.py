@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..codecs.detail import Detail, enlarged
+from ..codecs.detail import Detail, contrast, enlarged, fitted
 from ..conditioning.scalars import Scalars
 from ..data.base import Dataset
 from ..data.degradations import levels, shrunk
@@ -18,7 +18,9 @@ from .base import option
 from .generation import Generation
 from .pairs import Pairs
 
-SHOWN, MEASURED = 10, 512
+SHOWN, MEASURED, POSITIONS = 10, 512, 100_000
+ROUNDING = (1 / 127.5) ** 2 / 12
+"""The variance of what rounding to levels changes: no spread is less."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Upscale(Generation):
     def whole_factors(self) -> tuple[int, ...]:
         try:
             found = tuple(int(one) for one in self.factors.split(","))
-            Detail(found, (1.0,) * len(found))
+            Detail(found, (1.0,) * len(found), (1.0,) * len(found))
         except ValueError:
             raise ReverieError(
                 f"factors are whole numbers from 2 to 64 such as '2,4,8', not {self.factors!r}"
@@ -110,14 +112,21 @@ class Upscale(Generation):
         ), Images()  # fmt: skip
 
     def detail(self, data: Dataset) -> Detail:
-        """With the spreads of what block means leave out, measured."""
+        """With the spreads of what block means leave out, fitted."""
         every = max(1, len(data) // MEASURED)
         x = data.raw[torch.arange(0, len(data), every)].float() / 127.5 - 1
         factors = self.whole_factors()
-        spreads = [(x - enlarged(levels(shrunk(x, f)), f)).double().square().mean().sqrt().item() for f in factors]
-        if not min(spreads) > 0:
-            raise ReverieError(f"{data.name}: its pictures have no detail that a smaller one would lack")
-        return Detail(factors, tuple(spreads))
+        numbers = []
+        for f in factors:
+            m = enlarged(levels(shrunk(x, f)), f)
+            lost = (x - m).square().mean(1)
+            if not lost.any():
+                raise ReverieError(f"{data.name}: its pictures have no detail that a smaller one would lack")
+            every = -(-lost.numel() // POSITIONS)
+            lost, c = (one.flatten()[::every] for one in (lost + ROUNDING, contrast(m, f)))
+            numbers.append(fitted(lost, c))
+        floors, gains = zip(*numbers, strict=True)
+        return Detail(factors, floors, gains)
 
     def augmentation(self, data):
         return Pairs(self.detail(data), self.size, self.noise)
