@@ -1,8 +1,9 @@
 """Photographs enlarged four times by a trained model, beside interpolation: python -m benchmarks.photographs RUN
 
-RUN is what `reverie train upscale` made of `reverie data get photographs`, three held out. The middle 256 x 256 pixels of
-sample photographs of scikit-image and of those held out, made four times smaller by means of blocks; 8 draws of each. PSNR of
-draws and of the mean of the draws, SSIM, and the distance of EfficientNet's features of squares of 128 pixels. Writes
+RUN is what `reverie train upscale` made of photographs (docs/editing.md), the last three of `reverie data get photographs` held
+out. The middle 256 x 256 pixels of sample photographs of scikit-image and of those held out, made four times smaller by means of
+blocks; 8 draws of each. PSNR of draws and of the mean of the draws, SSIM, and the distance of EfficientNet's features of squares
+of 128 pixels; beside them the truth with noise of one level, which says how much that distance makes of noise. Writes
 docs/photographs.json after each picture, and goes on from it, and docs/images/photographs.png.
 """
 
@@ -31,6 +32,7 @@ SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "hubble_d
 HELD_OUT = ("seeding_by_Clements_Engelhardt.jpg", "sunset_by_Aitzol_Berasategi.jpg", "umang_by_Abhishek_Mudgal.jpg")
 SHOWN = {"astronaut.png": (64, 0), "chelsea.png": (64, 64), "coffee.png": (64, 64), HELD_OUT[0]: (64, 64)}
 """Left and top of the 128 x 128 pixels that the picture shows."""
+NOISY = "the truth with noise of one level"
 
 
 def pictures() -> dict[str, Tensor]:
@@ -56,6 +58,12 @@ def resized(small: Tensor, how: str) -> Tensor:
     return torch.from_numpy(
         np.asarray(picture.resize(size, getattr(Image.Resampling, how.upper()))).transpose(2, 0, 1).copy()
     )
+
+
+def noisy(true: Tensor) -> Tensor:
+    """With noise of a deviation of one level of 255."""
+    noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
+    return (true + noise).round().clamp(0, 255).to(torch.uint8)
 
 
 def squares(x: Tensor) -> Tensor:
@@ -87,7 +95,8 @@ def main() -> None:
         plain = {how: resized(small, how) for how in ("bicubic", "lanczos")}
         if name not in result["pictures"]:
             draws = system.upscale(small, factor=FACTOR, count=DRAWS).raw
-            found = {how: figures(one[None], true, eyes) for how, one in plain.items()}
+            beside = plain | {NOISY: noisy(true)}
+            found = {how: figures(one[None], true, eyes) for how, one in beside.items()}
             result["pictures"][name] = found | {"ours": figures(draws, true, eyes)}
             print(name, result["pictures"][name], flush=True)
             OUT.write_text(json.dumps(result, indent=1) + "\n")
@@ -117,7 +126,7 @@ def table(found: dict[str, Any]) -> list[str]:
             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for group, names in (("scikit-image's", SAMPLES), ("held out", HELD_OUT)):
         base = mean(found[name]["bicubic"]["distance"] for name in names)
-        for how in ("bicubic", "lanczos", "ours"):
+        for how in ("bicubic", "lanczos", "ours", NOISY):
             one = {key: mean(found[name][how][key] for name in names) for key in found[names[0]][how]}
             rows.append(f"| {group} | {how} | {one['psnr']:.2f} | {one['psnr_mean'] if how == 'ours' else one['psnr']:.2f} | "
                         f"{one['ssim']:.3f} | {one['distance']:.3f} | {one['distance'] / base:.2f} |")  # fmt: skip
