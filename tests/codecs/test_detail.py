@@ -6,7 +6,7 @@ import torch
 from reverie.codecs.detail import Detail, contrast, enlarged, fitted
 from reverie.errors import ReverieError
 
-CODEC = Detail((2, 4), (0.01, 0.02), (2.0, 4.0))
+CODEC = Detail((2, 4), (0.2, 0.3), (0.01, 0.02), (2.0, 4.0))
 
 
 def enlarged_picture(factor=4, count=1):
@@ -24,9 +24,18 @@ def test_detail_and_picture_are_inverse_and_of_unit_spread_where_losses_are_as_e
     z = CODEC.detail(x, m, factor)
     torch.testing.assert_close(z, n, rtol=0, atol=1e-4)
     torch.testing.assert_close(CODEC.picture(z, m, factor), x, rtol=0, atol=1e-6)
-    assert x[..., : 4 * factor].std() < 0.03 and (x - m)[..., 12 * factor :].std() > 0.2, (
+    assert (x - m)[..., : 4 * factor].std() < 0.03 and (x - m)[..., 12 * factor :].std() > 0.2, (
         "little there, much here: one z"
     )
+
+
+def test_the_spread_is_the_harmonic_mean_of_what_is_lost_here_and_everywhere():
+    m = enlarged_picture()
+    local = 0.02**2 + 4.0**2 * contrast(m, 4)
+    torch.testing.assert_close(CODEC.spread(m, 4) ** 2, 2 * local * 0.3**2 / (local + 0.3**2), rtol=1e-5, atol=1e-9)
+    assert CODEC.spread(m, 4).max() < 2**0.5 * 0.3, "at edges no more than anywhere"
+    flat = torch.zeros(1, 3, 40, 40)
+    torch.testing.assert_close(CODEC.spread(flat, 4), torch.full((1, 1, 40, 40), (2 / (1 / 0.02**2 + 1 / 0.3**2)) ** 0.5))
 
 
 def test_contrast_is_of_what_is_about_whatever_the_light():
@@ -52,8 +61,8 @@ def test_a_network_sees_the_picture_and_what_stands_out_of_it():
     seen = CODEC.seen(m, 4)
     assert seen.shape == (1, 6, 80, 80) and torch.equal(seen[:, :3], m)
     assert seen[:, 3:, :, :20].abs().max() < 1e-4 and 0.1 < seen[:, 3:, :, 60:].std() < 2
-    # the floor apart, it is the same however faint the picture
-    faint = Detail((4,), (1e-6,), (4.0,))
+    # the floor and the whole apart, it is the same however faint the picture
+    faint = Detail((4,), (1e6,), (1e-6,), (4.0,))
     plain, dim = (faint.seen(one, 4)[:, 3:, :, 60:] for one in (m, 0.01 * m))
     torch.testing.assert_close(dim, plain, rtol=1e-2, atol=1e-3)
 
@@ -72,8 +81,9 @@ def test_floor_and_gain_are_found_again():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ReverieError, match="2, 4 times, not 8"):
         CODEC.spread(enlarged_picture(), 8)
-    for floors, gains in (((0.0,), (1.0,)), ((1.0,), (-1.0,)), ((1.0,), (1.0, 1.0)), ((1.0,), (float("nan"),))):
+    one, none = (1.0,), (0.0,)
+    for numbers in ((none, one, one), (one, none, one), (one, one, (-1.0,)), (one, one, one * 2), (one, one, (float("nan"),))):
         with pytest.raises(ValueError, match="as many numbers as there are factors"):
-            Detail((2,), floors, gains)
+            Detail((2,), *numbers)
     with pytest.raises(ValueError, match="whole numbers from 2 to 64"):
-        Detail((2, 2), (1.0, 1.0), (1.0, 1.0))
+        Detail((2, 2), *[one * 2] * 3)

@@ -19,7 +19,7 @@ from reverie.recipes.pairs import Pairs
 from reverie.recipes.upscale import Upscale, detailed
 from reverie.samplers.dpmpp_2m import DPMpp2M
 
-CODEC = Detail((2, 4, 8), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+CODEC = Detail((2, 4, 8), (0.1, 0.2, 0.3), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
 
 
 def picture(path, height, width, seed=0, mode="RGB"):
@@ -107,7 +107,7 @@ def test_all_factors_and_noise_up_to_the_most_come_and_half_have_none():
 
 def test_noise_that_is_told_is_the_noise_there_is():
     """A flat picture twice smaller has noise alone; the deviation of 48 x 48 levels is known to 1.5 %, rounding adds 1/12."""
-    flat = Pairs(Detail((2,), (1.0,), (0.0,)), 96, noise=20.0)
+    flat = Pairs(Detail((2,), (1.0,), (1.0,), (0.0,)), 96, noise=20.0)
     z, made = flat(torch.zeros(40, 1, 96, 96), Seeded.at(1, range(40)))
     m = made["maps"][:, :1]
     for one, (_, level) in zip(m, made["scalars"]):
@@ -139,7 +139,7 @@ def test_a_network_of_zeros_draws_detail_of_unit_spread(run):
     system = reverie.load(run)
     for parameter in system.network.parameters():
         parameter.data.zero_()
-    system.codec = replace(system.codec, floors=(0.15, 0.2, 0.25))
+    system.codec = replace(system.codec, spreads=(0.15,) * 3, floors=(0.15,) * 3)
     small = torch.full((3, 16, 24), 128, dtype=torch.uint8)
     made = system.upscale(small, factor=2, noise=1e-6, count=4, sample_steps=20, sampler=DPMpp2M()).raw.float()
     spread = 0.15 * 127.5

@@ -20,14 +20,17 @@ ROUNDS = 200
 class Detail(Codec):
     """Pictures as `Pixels` are, and what is modelled of them: what enlarging a smaller one leaves out, in units of its spread.
 
-        z = (x - m) / s_f(m),    s_f(m)^2 = floor_f^2 + gain_f^2 c_f(m)^2
+        z = (x - m) / s_f(m),    2 / s_f(m)^2 = 1 / spread_f^2 + 1 / (floor_f^2 + gain_f^2 c_f(m)^2)
 
-    m is the smaller picture enlarged f times and c_f(m) its contrast about each position: most is lost where there is much to
-    be seen, next to nothing in a clear sky. So z has mean 0 and std 1 whatever the factor f, here as there, and z = 0 is the
-    enlarged picture itself. `encode` and `decode` are those of Pixels: `detail` and `picture` go between x and z.
+    m is the smaller picture enlarged f times, `spreads` the root mean square of x - m, and what is under the last fraction its
+    mean square where m has the contrast c_f: next to nothing in a clear sky. The harmonic mean of both keeps what is drawn small
+    there, and at edges no larger than it is elsewhere, since it would be noise all around them. Both of them being right, z has
+    mean 0 and std 1 whatever the factor f, and z = 0 is the enlarged picture itself. `encode` and `decode` are those of Pixels:
+    `detail` and `picture` go between x and z.
     """
 
     factors: tuple[int, ...] = (2, 4, 8)
+    spreads: tuple[float, ...] = (0.05, 0.07, 0.1)
     floors: tuple[float, ...] = (0.002, 0.0025, 0.003)
     gains: tuple[float, ...] = (2.3, 4.2, 6.3)
 
@@ -35,14 +38,14 @@ class Detail(Codec):
         whole = all(type(f) is int and 2 <= f <= 64 for f in self.factors)
         if not whole or not self.factors or len(self.factors) != len(set(self.factors)):
             raise ValueError("factors are whole numbers from 2 to 64 that differ")
-        for name, least in (("floors", 1e-12), ("gains", 0.0)):
+        for name, least in (("spreads", 1e-12), ("floors", 1e-12), ("gains", 0.0)):
             numbers = getattr(self, name)
             if len(numbers) != len(self.factors) or not all(least <= s < math.inf for s in numbers):
                 raise ValueError(f"{name} are as many numbers as there are factors, of {least:g} or more")
 
     @classmethod
     def variants(cls) -> "tuple[Detail, ...]":
-        return cls(), cls((4,), (0.1,), (0.0,))
+        return cls(), cls((4,), (0.1,), (0.1,), (0.0,))
 
     @property
     def std(self) -> float:
@@ -64,7 +67,8 @@ class Detail(Codec):
     def spread(self, m: Tensor, factor: int) -> Tensor:
         """s_f (B, 1, H, W) of m (B, C, H, W)."""
         i = self.known(factor)
-        return (self.floors[i] ** 2 + self.gains[i] ** 2 * contrast(m, factor)).sqrt()
+        local = self.floors[i] ** 2 + self.gains[i] ** 2 * contrast(m, factor)
+        return (2 / (1 / local + self.spreads[i] ** -2)).sqrt()
 
     def seen(self, m: Tensor, factor: int) -> Tensor:
         """(B, 2 C, H, W), what a network is shown of m: the picture, and what it has beyond its surroundings in units of s_f."""

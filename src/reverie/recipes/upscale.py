@@ -76,7 +76,7 @@ class Upscale(Generation):
     def whole_factors(self) -> tuple[int, ...]:
         try:
             found = tuple(int(one) for one in self.factors.split(","))
-            Detail(found, (1.0,) * len(found), (1.0,) * len(found))
+            Detail(found, *[(1.0,) * len(found)] * 3)
         except ValueError:
             raise ReverieError(
                 f"factors are whole numbers from 2 to 64 such as '2,4,8', not {self.factors!r}"
@@ -124,9 +124,8 @@ class Upscale(Generation):
                 raise ReverieError(f"{data.name}: its pictures have no detail that a smaller one would lack")
             every = -(-lost.numel() // POSITIONS)
             lost, c = (one.flatten()[::every] for one in (lost + ROUNDING, contrast(m, f)))
-            numbers.append(fitted(lost, c))
-        floors, gains = zip(*numbers, strict=True)
-        return Detail(factors, floors, gains)
+            numbers.append((lost.double().mean().sqrt().item(), *fitted(lost, c)))
+        return Detail(factors, *zip(*numbers, strict=True))
 
     def augmentation(self, data):
         return Pairs(self.detail(data), self.size, self.noise)
