@@ -84,17 +84,20 @@ def figures(made: Tensor, true: Tensor, eyes: Any) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    system: Any = reverie.load(parser.parse_args().run)
+    parser.add_argument("--sample-steps", type=int, default=None, help="instead of the run's own")
+    asked = parser.parse_args()
+    system: Any = reverie.load(asked.run)
+    steps = asked.sample_steps or system.defaults.sample_steps
     eyes = EfficientNetLite0.build((3, SQUARE, SQUARE))
     result = json.loads(OUT.read_text()) if OUT.exists() else {}
-    if result.get("weights") != system.weights_hash:
-        result = {"weights": system.weights_hash, "seen": system.about.get("seen"), "pictures": {}}
+    if (result.get("weights"), result.get("sample_steps")) != (system.weights_hash, steps):
+        result = {"weights": system.weights_hash, "seen": system.about.get("seen"), "sample_steps": steps, "pictures": {}}
     rows = []
     for name, true in pictures().items():
         small, draws = smaller(true), None
         plain = {how: resized(small, how) for how in ("bicubic", "lanczos")}
         if name not in result["pictures"]:
-            draws = system.upscale(small, factor=FACTOR, count=DRAWS).raw
+            draws = system.upscale(small, factor=FACTOR, count=DRAWS, sample_steps=steps).raw
             beside = plain | {NOISY: noisy(true)}
             found = {how: figures(one[None], true, eyes) for how, one in beside.items()}
             result["pictures"][name] = found | {"ours": figures(draws, true, eyes)}
@@ -109,7 +112,7 @@ def main() -> None:
                 slice(left // FACTOR, (left + SQUARE) // FACTOR),
             )
             blocks = small[here].repeat_interleave(FACTOR, 1).repeat_interleave(FACTOR, 2)
-            ours = system.upscale(small, factor=FACTOR, count=2).raw if draws is None else draws
+            ours = system.upscale(small, factor=FACTOR, count=2, sample_steps=steps).raw if draws is None else draws
             rows.append(
                 [blocks, plain["bicubic"][part], plain["lanczos"][part], ours[0][part], ours[1][part], true[part]]
             )
