@@ -91,7 +91,12 @@ def main() -> None:
     eyes = EfficientNetLite0.build((3, SQUARE, SQUARE))
     result = json.loads(OUT.read_text()) if OUT.exists() else {}
     if (result.get("weights"), result.get("sample_steps")) != (system.weights_hash, steps):
-        result = {"weights": system.weights_hash, "seen": system.about.get("seen"), "sample_steps": steps, "pictures": {}}
+        result = {
+            "weights": system.weights_hash,
+            "seen": system.about.get("seen"),
+            "sample_steps": steps,
+            "pictures": {},
+        }
     rows = []
     for name, true in pictures().items():
         small, draws = smaller(true), None

@@ -35,7 +35,9 @@ def test_the_spread_is_the_harmonic_mean_of_what_is_lost_here_and_everywhere():
     torch.testing.assert_close(CODEC.spread(m, 4) ** 2, 2 * local * 0.3**2 / (local + 0.3**2), rtol=1e-5, atol=1e-9)
     assert CODEC.spread(m, 4).max() < 2**0.5 * 0.3, "at edges no more than anywhere"
     flat = torch.zeros(1, 3, 40, 40)
-    torch.testing.assert_close(CODEC.spread(flat, 4), torch.full((1, 1, 40, 40), (2 / (1 / 0.02**2 + 1 / 0.3**2)) ** 0.5))
+    torch.testing.assert_close(
+        CODEC.spread(flat, 4), torch.full((1, 1, 40, 40), (2 / (1 / 0.02**2 + 1 / 0.3**2)) ** 0.5)
+    )
 
 
 def test_contrast_is_of_what_is_about_whatever_the_light():
@@ -82,7 +84,13 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ReverieError, match="2, 4 times, not 8"):
         CODEC.spread(enlarged_picture(), 8)
     one, none = (1.0,), (0.0,)
-    for numbers in ((none, one, one), (one, none, one), (one, one, (-1.0,)), (one, one, one * 2), (one, one, (float("nan"),))):
+    for numbers in (
+        (none, one, one),
+        (one, none, one),
+        (one, one, (-1.0,)),
+        (one, one, one * 2),
+        (one, one, (float("nan"),)),
+    ):
         with pytest.raises(ValueError, match="as many numbers as there are factors"):
             Detail((2,), *numbers)
     with pytest.raises(ValueError, match="whole numbers from 2 to 64"):

@@ -56,7 +56,9 @@ class Upscale(Generation):
     sampler: str = option(
         "ddim(eta=1.0)", "when enlarging, unless another is asked for; others draw wrong detail sooner"
     )
-    sample_steps: int = option(4, "when enlarging, unless another number is asked for; more draw more, and wrong detail sooner")
+    sample_steps: int = option(
+        4, "when enlarging, unless another number is asked for; more draw more, and wrong detail sooner"
+    )
 
     loudest = 20.0
     kind, after, command = SuperResolution, "Enlarge a picture with", "reverie edit upscale {run} --image PICTURE"
