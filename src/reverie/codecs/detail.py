@@ -24,9 +24,9 @@ class Detail(Codec):
 
     m is the smaller picture enlarged f times, `spreads` the root mean square of x - m, and what is under the last fraction its
     mean square where m has the contrast c_f: next to nothing in a clear sky. The harmonic mean of both keeps what is drawn small
-    there, and at edges no larger than it is elsewhere, since it would be noise all around them. Both of them being right, z has
-    mean 0 and std 1 whatever the factor f, and z = 0 is the enlarged picture itself. `encode` and `decode` are those of Pixels:
-    `detail` and `picture` go between x and z.
+    there, and at edges no larger than it is elsewhere, since it would be noise all around them. Both of them being right, as
+    they are fitted to means of blocks, z has mean 0 and std 1 whatever the factor f. z = 0 is the enlarged picture itself.
+    `encode` and `decode` are those of Pixels: `detail` and `picture` go between x and z.
     """
 
     factors: tuple[int, ...] = (2, 4, 8)
@@ -99,7 +99,7 @@ def surroundings(m: Tensor, factor: int) -> Tensor:
 
 def contrast(m: Tensor, factor: int) -> Tensor:
     """c^2 (B, 1, H, W) of m (B, C, H, W): how far it is from its means over one pixel of the smaller picture, in the mean over
-    three, and over channels. Of such windows those under which photographs were the likeliest."""
+    three, and over channels."""
     return surroundings((m - window(m, factor // 2 * 2 + 1)).square().mean(1, keepdim=True), factor)
 
 

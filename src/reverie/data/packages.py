@@ -164,7 +164,7 @@ PHOTOGRAPHS = Package(
 
 NATURE = Package(
     name="nature",
-    about="12 photographs of plants, water, sand and clouds, of 1.3 to 4 million pixels",
+    about="12 photographs of plants, water, sand and clouds, of 1.3 to 4.9 million pixels",
     licence="GPL-2+, their authors file by file, 2005 to 2008; see debian/copyright",
     registry=Debian("mate-backgrounds", "1.26.0-1"),
     sha256="7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04",
@@ -190,7 +190,7 @@ NATURE = Package(
 DESKTOP = Package(
     name="desktop",
     about="8 photographs of 2560 x 1600 pixels: boats, cups, leaves, a wood, planks",
-    licence="LGPL-3, their authors in the metadata of each; see debian/copyright",
+    licence="LGPL-3 as the package's metadata say picture by picture, with the author; GPL-2+ as its debian/copyright says",
     registry=Debian("plasma-workspace-wallpapers", "4:5.27.5-2"),
     sha256="32cd18b71c8c938a18b3b351f217c02ac590e323caa3cf322fbb875ce8892f8b",
     files=tuple(

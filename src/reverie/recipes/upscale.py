@@ -46,7 +46,7 @@ class Upscale(Generation):
     flat: float = option(0.3, "share of the patches that is left out, those with the least detail")
     network: str | None = option(
         "unet(levels=(48, 96), blocks=1, attention=(False, False), groups=8, patch=2)",
-        "attending nowhere, so that it does the same whatever the tile; blocks of 2 x 2 pixels, since of 4 x 4 noise stays",
+        "attending nowhere, so that it does the same whatever the tile",
     )
     density: str = option(
         "lognormal(mean=0.2, std=1.6)",
