@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import stdev
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,7 +39,8 @@ from .posterior_problems import SEED, Problem, digits, plane
 
 Method = Callable[[Problem, int], Tensor]
 """(problem, run) to samples (Y, n, D)."""
-JUMP, REPEATS = 4, 4
+JUMP, REPEATS = 1, 3
+"""Of RePaint, azula's."""
 
 
 def rows(problem: Problem) -> Tensor:
@@ -113,6 +115,7 @@ OURS: dict[str, Method] = {
     "PiGDM": changed(lambda p: PiGDM(p.denoiser, *_args(p))),
     "DDNM": changed(lambda p: DDNM(p.denoiser, *_args(p)[:2])),
     "MMPS": changed(lambda p: MMPS(p.denoiser, *_args(p))),
+    "MMPS, 1 iteration": changed(lambda p: MMPS(p.denoiser, *_args(p), iterations=1)),
     "TMPD": changed(lambda p: TMPD(p.denoiser, *_args(p))),
     "Replacement": stepped(lambda p: Replacement(*_args(p))),
     "RePaint": stepped(lambda p: RePaint(*_args(p), jump=JUMP, repeats=REPEATS), REPEATS),
@@ -154,7 +157,7 @@ class Adapted(torch.nn.Module):
 
 
 def azula() -> dict[str, Method]:
-    """Each as its class is by default, on the same grid; of those that are denoisers, in the steps of DDPM."""
+    """Each as its class is by default but for the iterations of MMPS, on the same grid; denoisers in the steps of DDPM."""
     from azula.guidance import diffpir, dps, jfps, mmps, pgdm, repaint, tds, tmpd
     from azula.linalg.covariance import IsotropicCovariance
     from azula.sample import DDPMSampler
@@ -195,9 +198,9 @@ def azula() -> dict[str, Method]:
             Adapted(problem),
             rows(problem).flatten(1),
             known,
-            iterations=3,
+            iterations=REPEATS,
             eta=1.0,
-            steps=problem.steps // 3,
+            steps=problem.steps // REPEATS,
             silent=True,
         )
         return ran(problem, run, made)
@@ -220,8 +223,8 @@ def azula() -> dict[str, Method]:
     return {
         "DPS": sampler(lambda d, A, A_inv, y, n: dps.DPSSampler(d, y, A, steps=n, silent=True)),
         "PiGDM": sampler(lambda d, A, A_inv, y, n: pgdm.PGDMSampler(d, y, A, A_inv, eta=1.0, steps=n, silent=True)),
-        "MMPS": denoiser(lambda d, y, A, std: mmps.MMPSDenoiser(d, y, A, iso(torch.tensor(std**2)))),
-        "MMPS, 10 iterations": denoiser(
+        "MMPS, 1 iteration": denoiser(lambda d, y, A, std: mmps.MMPSDenoiser(d, y, A, iso(torch.tensor(std**2)))),
+        "MMPS": denoiser(
             lambda d, y, A, std: mmps.MMPSDenoiser(d, y, A, iso(torch.tensor(std**2)), iterations=10)
         ),
         "TMPD": denoiser(lambda d, y, A, std: tmpd.TMPDenoiser(d, y, A, std**2)),
@@ -235,12 +238,14 @@ def azula() -> dict[str, Method]:
 
 
 def measured(problem: Problem, method: Method, runs: int) -> dict[str, float] | None:
-    """Figures, the mean over some runs; None where the method is not defined."""
+    """Figures, the mean over some runs, and of that of the distances the deviation; None where the method is not defined."""
     try:
         found = [problem.figures(method(problem, run).nan_to_num(1e3).clamp(-1e3, 1e3)) for run in range(runs)]
     except NotImplementedError:
         return None
-    return {name: float(f"{sum(one[name] for one in found) / runs:.4g}") for name in found[0]}
+    figures = {name: sum(one[name] for one in found) / runs for name in found[0]}
+    figures["error"] = stdev(one["distance"] for one in found) / math.sqrt(runs) if runs > 1 else math.inf
+    return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
 def measure(problems: list[Problem], runs: int, names: list[str]) -> None:

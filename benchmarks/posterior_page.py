@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import re
 from pathlib import Path
 
@@ -80,12 +81,18 @@ def short(result: dict) -> list[str]:
         bar = 1.2 * found["floor"] if name == "plane" else max(b / 2, 1.2 * found["floor"])
         missed += [f"{name} ({a:.3g}, bar {bar:.3g})"] if a > bar else []
         shared = [key for key, one in found["azula"].items() if one and key in found["ours"]]
-        lost = [key for key in shared if found["ours"][key]["distance"] > found["azula"][key]["distance"]]
+        lost = [key for key in shared if beyond(found["ours"][key], found["azula"][key])]
         worse += [f"{name}: {', '.join(lost)}"] if lost else []
     return [
         f"Our best is not yet within 1.2 of the floor or half of azula's best on: {'; '.join(missed) or 'none'}.",
-        f"Ours is worse than azula's of the same name on: {'; '.join(worse) or 'none'}.",
+        f"Ours is worse than azula's of the same name, by more than two deviations of the difference of the two means, on: "
+        f"{'; '.join(worse) or 'none'}.",
     ]
+
+
+def beyond(ours: dict, theirs: dict) -> bool:
+    """Whether ours is further away by more than the runs leave open."""
+    return ours["distance"] - theirs["distance"] > 2 * math.hypot(ours["error"], theirs["error"])
 
 
 def coverage(result: dict) -> list[str]:

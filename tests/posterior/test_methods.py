@@ -9,7 +9,7 @@ from truth import SAMPLERS
 from reverie.core import grids
 from reverie.core.denoisers import Denoiser, Estimate
 from reverie.core.noise import Seeded
-from reverie.core.oracles import Mixture
+from reverie.core.oracles import Mixture, Normal
 from reverie.errors import ReverieError
 from reverie.posterior.conjugate_residuals import solve
 from reverie.posterior.ddnm import DDNM
@@ -20,6 +20,7 @@ from reverie.posterior.mmps import MMPS
 from reverie.posterior.operators.downsampling import Area
 from reverie.posterior.operators.mask import Mask
 from reverie.posterior.operators.quantisation import Quantisation
+from reverie.posterior.pigdm import PiGDM
 from reverie.posterior.replacement import RePaint, Replacement
 from reverie.posterior.tds import TDS
 from reverie.samplers.ddpm import DDPM
@@ -89,6 +90,29 @@ def test_moment_matching_is_exact_on_gaussian_data():
     x_t = Seeded(range(5)).draw(torch.empty(5, 2, dtype=torch.float64))
     for t in (0.1, 0.5, 0.9):
         torch.testing.assert_close(around(x_t, torch.tensor(t)).x_hat, exact(x_t, t).x_hat, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_pseudo_inverse_guidance_is_exact_on_white_gaussian_data():
+    white = Normal(SCHEDULE, torch.zeros(2), 0.49 * torch.eye(2))
+    exact, around = white.posterior(Y[0, :1], ROW, STD), PiGDM(white, Y, A, STD, std_data=0.7, power=float("inf"))
+    x_t = Seeded(range(5)).draw(torch.empty(5, 2, dtype=torch.float64))
+    for t in (0.1, 0.5, 0.9):
+        torch.testing.assert_close(around(x_t, torch.tensor(t)).x_hat, exact(x_t, t).x_hat, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("std_y, power", [(0.0, 0.0), (0.0, 4.0), (STD, 0.0)])
+def test_a_step_of_pseudo_inverse_guidance_is_the_papers(std_y, power):
+    """x_s <- x_s + alpha_s alpha_t K J^T A^+ (y - A x_hat): K is 1 without noise, whatever the power."""
+    x_t = Seeded(range(5)).draw(torch.empty(5, 2, dtype=torch.float64)).requires_grad_()
+    t, s = torch.tensor(0.6, dtype=torch.float64), torch.tensor(0.4, dtype=torch.float64)
+    (alpha_t, sigma_t), (alpha_s, _) = SCHEDULE(t), SCHEDULE(s)
+    plain = TWO(x_t, t)
+    r_2 = sigma_t**2 / (alpha_t**2 + sigma_t**2)
+    gap = r_2 / (r_2 + std_y**2) * A.pseudo_inverse(Y - A(plain.x_hat))
+    (led,) = torch.autograd.grad(plain.x_hat, x_t, gap.detach())
+    before, _ = DDPM().transition(SCHEDULE, TWO(x_t, t), x_t, t, s)
+    after, _ = DDPM().transition(SCHEDULE, PiGDM(TWO, Y, A, std_y, power=power)(x_t, t), x_t, t, s)
+    torch.testing.assert_close(after, before + alpha_s * alpha_t * led)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
