@@ -68,6 +68,12 @@ def test_alpha_vanishes_exactly_where_it_should():
     assert Cosine()(1.0)[0] == 0 and Rectified()(1.0)[0] == 0
 
 
+def test_a_table_is_said_in_a_line_and_written_whole():
+    table = Tabulated(tuple(torch.linspace(1e-4, 0.02, 1000, dtype=f64).tolist()))
+    assert str(table) == "Tabulated(1000 betas from 0.0001 to 0.02)"
+    assert repr(table).count(",") > 998
+
+
 @pytest.mark.parametrize("count", [3, 7, 1000])
 def test_a_tabulated_time_is_its_index(count):
     betas = torch.linspace(1e-4, 0.02, count, dtype=f64)

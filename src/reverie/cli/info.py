@@ -47,7 +47,7 @@ def of_run(run: str, weights: str) -> dict[str, str]:
         "licence": _plain(about.get("licence") or "not stated", 200),
         "conditions": _conditions(description["conditioner"]),
         "network": f"{description['backbone']['name']}, {size:,} parameters",
-        "schedule": repr(denoiser.schedule),
+        "schedule": str(denoiser.schedule),
         "parameterization": repr(denoiser.parameterization),
         "codec": _call(description["codec"]),
         "sampler": f"{_call(defaults['sampler'])} on {_call(defaults['grid'])}, scale {defaults['scale']:g}, {defaults['dtype']}",

@@ -299,6 +299,9 @@ class Tabulated(Discrete):
 
     betas: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8)
 
+    def __str__(self) -> str:
+        return f"Tabulated({len(self.betas)} betas from {self.betas[0]:.3g} to {self.betas[-1]:.3g})"
+
     def log_snrs(self):
         return levels_of(torch.tensor(self.betas, dtype=torch.float64))
 
