@@ -43,7 +43,8 @@ class PiGDM(Posterior):
         v = s_2 * r_2 + self.std_y**2
         weight, K = (torch.where((s_2 > 0) & (v > 0), of / v, 0) for of in (s_2, s_2 * r_2))
         e, stays = known - spectrum.to(estimate.x_hat), K**self.power
-        gradient = covariance(spectrum.back((1 - stays) * weight * e))
-        pull = snr * covariance(spectrum.back(stays * K * e))
-        led = moved(estimate, estimate.x_hat + gradient, x_t, t, self.schedule)
+        pull, led = snr * covariance(spectrum.back(stays * K * e)), estimate
+        if self.std_y:
+            gradient = covariance(spectrum.back((1 - stays) * weight * e))
+            led = moved(estimate, estimate.x_hat + gradient, x_t, t, self.schedule)
         return led._replace(x_hat=led.x_hat + pull, eps_hat=noise(led, x_t, t, self.schedule))
