@@ -224,9 +224,7 @@ def azula() -> dict[str, Method]:
         "DPS": sampler(lambda d, A, A_inv, y, n: dps.DPSSampler(d, y, A, steps=n, silent=True)),
         "PiGDM": sampler(lambda d, A, A_inv, y, n: pgdm.PGDMSampler(d, y, A, A_inv, eta=1.0, steps=n, silent=True)),
         "MMPS, 1 iteration": denoiser(lambda d, y, A, std: mmps.MMPSDenoiser(d, y, A, iso(torch.tensor(std**2)))),
-        "MMPS": denoiser(
-            lambda d, y, A, std: mmps.MMPSDenoiser(d, y, A, iso(torch.tensor(std**2)), iterations=10)
-        ),
+        "MMPS": denoiser(lambda d, y, A, std: mmps.MMPSDenoiser(d, y, A, iso(torch.tensor(std**2)), iterations=10)),
         "TMPD": denoiser(lambda d, y, A, std: tmpd.TMPDenoiser(d, y, A, std**2)),
         "JFPS": denoiser(
             lambda d, y, A, std: jfps.JFPSDenoiser(d, y, A, iso(torch.tensor(std**2)), iso(torch.tensor(1.0)))

@@ -38,7 +38,9 @@ class PiGDM(Posterior):
         spectrum = self.operator.spectrum(tuple(x_t.shape[1:]))
         known = measured(spectrum, self.operator, measurement(self.y, self.operator, x_t))
         alpha, sigma = self.schedule(near)
-        snr, r_2 = onto(x_t, torch.where(sigma > 0, (alpha / sigma) ** 2, 0), spread(self.schedule, near, self.std_data))
+        snr, r_2 = onto(
+            x_t, torch.where(sigma > 0, (alpha / sigma) ** 2, 0), spread(self.schedule, near, self.std_data)
+        )
         (s_2,) = told(x_t, spectrum.s**2)
         v = s_2 * r_2 + self.std_y**2
         weight, K = (torch.where((s_2 > 0) & (v > 0), of / v, 0) for of in (s_2, s_2 * r_2))
