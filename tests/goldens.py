@@ -69,7 +69,7 @@ def tables() -> dict[str, Tensor]:
     """Of every schedule, parameterization and grid there is."""
     found = {}
     for schedule in variants(schedules, schedules.Schedule):
-        found[f"schedule {schedule}"] = torch.stack([*schedule(TIMES), schedule.log_snr(TIMES)])
+        found[f"schedule {schedule!r}"] = torch.stack([*schedule(TIMES), schedule.log_snr(TIMES)])
     alpha, sigma = schedules.Cosine()(TIMES)
     for one in variants(parameterizations, parameterizations.Parameterization):
         found[f"parameterization {one}"] = torch.stack([*one(alpha, sigma), *one.target(alpha, sigma)])

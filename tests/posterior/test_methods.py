@@ -100,7 +100,7 @@ def test_the_gradient_of_pseudo_inverse_guidance_is_exact_on_white_gaussian_data
         torch.testing.assert_close(around(x_t, torch.tensor(t)).x_hat, exact(x_t, t).x_hat, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("std_y, power", [(0.0, 0.0), (0.0, 4.0), (STD, 0.0)])
+@pytest.mark.parametrize(("std_y", "power"), [(0.0, 0.0), (0.0, 4.0), (STD, 0.0)])
 def test_a_step_of_pseudo_inverse_guidance_is_the_papers(std_y, power):
     """x_s <- x_s + alpha_s alpha_t K J^T A^+ (y - A x_hat): K is 1 without noise, whatever the power."""
     x_t = Seeded(range(5)).draw(torch.empty(5, 2, dtype=torch.float64)).requires_grad_()
