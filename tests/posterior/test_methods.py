@@ -115,6 +115,12 @@ def test_a_step_of_pseudo_inverse_guidance_is_the_papers(std_y, power):
     torch.testing.assert_close(after, before + alpha_s * alpha_t * led)
 
 
+@pytest.mark.parametrize("power", [-1.0, float("nan")])
+def test_a_power_of_pseudo_inverse_guidance_that_cannot_be_is_refused(power):
+    with pytest.raises(ReverieError, match="0 or more"):
+        PiGDM(TWO, Y, A, STD, power=power)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 def test_a_guess_works_with_every_sampler(sampler):
     x_1, y = Seeded(range(3)).draw(torch.empty(3, 2)), torch.tensor([[0.9, 0.0], [-0.4, 0.0], [0.1, 0.0]])

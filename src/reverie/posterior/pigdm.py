@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ..core.denoisers import Denoiser
 from ..core.schedules import onto
+from ..errors import ReverieError
 from ..guidance.base import moved, noise
 from .base import Posterior, differentiated, measurement, spread
 from .operators.base import Operator, measured, told
@@ -21,7 +22,7 @@ class PiGDM(Posterior):
     is not its noise. The first is that Gaussian's gradient. The second is the step of the paper, which knows no noise, K = 1:
     stronger, the more so the more steps there are, and right where the guess is to agree with y at each. Each has the
     coordinates that it is right for; `power` of infinity is the gradient alone, where y is noisy, and 0 the paper's alone.
-    Song et al. 2023, https://openreview.net/forum?id=9_gsMA8MRKQ
+    Raises ReverieError for a power below 0. Song et al. 2023, https://openreview.net/forum?id=9_gsMA8MRKQ
     """
 
     needs = frozenset({"spectrum"})
@@ -31,6 +32,8 @@ class PiGDM(Posterior):
         power: float = 4.0,
     ) -> None:  # fmt: skip
         super().__init__(denoiser, y, operator, std_y)
+        if not power >= 0:
+            raise ReverieError(f"the power of PiGDM is 0 or more, not {power:g}: 4 is the default, inf the gradient alone")
         self.std_data, self.power = std_data, power
 
     def forward(self, x_t, t, **cond):
