@@ -33,7 +33,9 @@ class PiGDM(Posterior):
     ) -> None:  # fmt: skip
         super().__init__(denoiser, y, operator, std_y)
         if not power >= 0:
-            raise ReverieError(f"the power of PiGDM is 0 or more, not {power:g}: 4 is the default, inf the gradient alone")
+            raise ReverieError(
+                f"the power of PiGDM is 0 or more, not {power:g}: 4 is the default, inf the gradient alone"
+            )
         self.std_data, self.power = std_data, power
 
     def forward(self, x_t, t, **cond):
