@@ -51,7 +51,9 @@ def train_run(recipe: "Training", out: Path | None, resume: bool, before: Mappin
         for line in Check(data).lines():
             say(line)
         if data.captions and not recipe.reads_captions:
-            say("note: the captions are not used by this recipe, which learns no text")
+            say(
+                "note: the captions are not used by this recipe, which learns no text: `reverie train text_to_image` does"
+            )
     if door.is_main_process and not resume:
         out = fresh(out, data.name)
         recipe, begun = recipe.started(data, before)
