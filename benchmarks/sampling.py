@@ -1,7 +1,7 @@
 """Images a second at equal quality, ours beside three peers': python -m benchmarks.sampling WORK
 
 WORK is that of `benchmarks.time_to_quality`, whose networks of 10 minutes these are. Each is sampled by up to three of its own
-samplers at a ladder of evaluations, 2048 samples each, for the distance; then, with --speeds and on an idle machine, what an
+samplers at a ladder of evaluations, 2048 samples each, for the distance, ours without guidance by its early self; then, with --speeds and on an idle machine, what an
 evaluation takes for each, in turns on two threads. Stages are files in WORK and are not done twice. Writes docs/sampling.json.
 """
 
@@ -24,7 +24,7 @@ from .quality_peers import PEERS
 from .time_to_quality import COUNT, EDGE, Eyes, Work, ask
 
 OUT = Path(__file__).parent.parent / "docs" / "sampling.json"
-LADDER = (5, 8, 12, 20)
+LADDER = (5, 8, 12, 20, 50)
 OURS = ("dpmpp_2m", "unipc", "dpmpp_2m_sde")
 TIMED, STEPS, ROUNDS = 128, 8, 5
 """Samples and evaluations of a turn, and turns."""
@@ -39,7 +39,7 @@ def ours(work: Work, sampler: str, steps: int, count: int) -> tuple[torch.Tensor
     system: Any = reverie.load(work.folder / "run-10")
     chosen = discover.parse("sampler", samplers, Sampler, sampler)  # type: ignore[type-abstract]
     started = time.perf_counter()
-    raw = system.generate(count, seed=0, sampler=chosen, sample_steps=steps, batch=128).raw
+    raw = system.generate(count, seed=0, scale=1.0, sampler=chosen, sample_steps=steps, batch=128).raw
     passed = time.perf_counter() - started
     return raw[..., EDGE:-EDGE, EDGE:-EDGE].round().clamp(0, 255).to(torch.uint8), passed
 
@@ -52,8 +52,8 @@ def distances(work: Work, eyes: Eyes, only: str | None) -> dict[str, Any]:
                 f"sampling-ours-{sampler}-{steps}",
                 lambda a=sampler, b=steps: eyes(ours(work, a, b, COUNT)[0]),  # type: ignore[misc]
             )
-            for sampler in OURS
             for steps in LADDER
+            for sampler in OURS
         }
     for name in PEERS:
         if only not in (None, name) or not (work.folder / f"{name}-10.json").exists():
@@ -64,8 +64,8 @@ def distances(work: Work, eyes: Eyes, only: str | None) -> dict[str, Any]:
                 f"sampling-{name}-{sampler}-{steps}",
                 lambda n=name, p=process, a=sampler, b=steps: theirs(work, eyes, p, n, a, b),  # type: ignore[misc]
             )
-            for sampler in PEERS[name].samplers
             for steps in LADDER
+            for sampler in PEERS[name].samplers
         }
         process.end()
     return found

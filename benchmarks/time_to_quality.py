@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="a folder, where what is done is kept")
     parser.add_argument("--ddp", type=Path, help="the environment of denoising-diffusion-pytorch; WORK/ddp by default")
     parser.add_argument("--threads", type=int, default=2, help="of all but the speeds, which are of two")
+    parser.add_argument("--only", choices=PEERS, help="the stages of one peer alone, without the page's")
     parser.add_argument("--speeds", action="store_true", help="measure the speeds alone, which needs an idle machine")
     parser.add_argument("--be-ours", action="store_true", help="told its turns by standard input")
     given = parser.parse_args()
@@ -101,6 +102,9 @@ def main() -> None:
     if given.speeds:
         return
     eyes = Eyes()
+    if given.only:
+        peer(work, eyes, speeds, given.only)
+        return
     result = {"speeds": speeds, "ladder": work.done("ladder", eyes.ladder), "peers": {}, "ours": {}}
     for minutes in MINUTES:
         result["ours"][minutes] = work.done(f"ours-{minutes}", lambda m=minutes: ours(work, eyes, speeds["ours"], m))  # type: ignore[misc]
