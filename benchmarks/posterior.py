@@ -242,7 +242,7 @@ def measured(problem: Problem, method: Method, runs: int) -> dict[str, float] | 
     except NotImplementedError:
         return None
     figures = {name: sum(one[name] for one in found) / runs for name in found[0]}
-    figures["error"] = stdev(one["distance"] for one in found) / math.sqrt(runs) if runs > 1 else math.inf
+    figures["error"] = stdev(one["distance"] for one in found) / math.sqrt(runs)
     return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
@@ -285,6 +285,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4, help="scores are the mean over so many, as the floor is")
     parser.add_argument("--render", action="store_true", help="only write the page, from what was measured")
     options = parser.parse_args()
+    if options.runs < 2:
+        parser.error("--runs is 2 or more: of one, no error can be told")
     torch.set_num_threads(1)
     if not options.render:
         problems = [p for p in [plane(), *digits()] if not options.problems or p.name in options.problems]

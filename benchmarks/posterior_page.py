@@ -5,6 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
+from statistics import median
 
 from reverie import discover, posterior
 from reverie.posterior import operators
@@ -95,6 +96,15 @@ def beyond(ours: dict, theirs: dict) -> bool:
     return ours["distance"] - theirs["distance"] > 2 * math.hypot(ours["error"], theirs["error"])
 
 
+def errors(result: dict) -> str:
+    """The standard errors of distances, as shares of them."""
+    each = [(one["error"] / one["distance"], f"{name}, {method}{', azula' if library == 'azula' else ''}")
+            for name, found in result["problems"].items() for library in ("ours", "azula")
+            for method, one in found[library].items() if one]  # fmt: skip
+    most, where = max(each)
+    return f"less than {100 * median(share for share, _ in each):.1f} % of half of them, and {100 * most:.0f} % at most ({where})"
+
+
 def coverage(result: dict) -> list[str]:
     """Bias and coverage of ours."""
     names = list(result["problems"])
@@ -116,6 +126,7 @@ def write() -> None:
         "SUMMARY": summary(result),
         "SHORT": short(result),
         "DISTANCES": distances(result),
+        "ERRORS": [errors(result)],
         "COVERAGE": coverage(result),
         "SEED": [str(result["seed"])],
         "PLANE": [f"{problems[0]['samples']:,}"],

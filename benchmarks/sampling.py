@@ -1,8 +1,9 @@
 """Images a second at equal quality, ours beside three peers': python -m benchmarks.sampling WORK
 
 WORK is that of `benchmarks.time_to_quality`, whose networks of 10 minutes these are. Each is sampled by up to three of its own
-samplers at a ladder of evaluations, 2048 samples each, for the distance, ours without guidance by its early self; then, with --speeds and on an idle machine, what an
-evaluation takes for each, in turns on two threads. Stages are files in WORK and are not done twice. Writes docs/sampling.json.
+samplers at a ladder of evaluations, 2048 samples each, for the distance, ours without guidance by its early self, which costs a
+second evaluation; then, with --speeds and on an idle machine, what an evaluation takes for each, in turns on two threads. Stages
+are files in WORK and are not done twice. Writes docs/sampling.json.
 """
 
 import argparse

@@ -62,6 +62,8 @@ def test_a_network_sees_the_picture_and_what_stands_out_of_it():
     m = enlarged_picture()
     seen = CODEC.seen(m, 4)
     assert seen.shape == (1, 6, 80, 80) and torch.equal(seen[:, :3], m)
+    z, same = CODEC.pair(x := torch.rand_like(m), m, 4)
+    assert torch.equal(z, CODEC.detail(x, m, 4)) and torch.equal(same, seen)
     assert seen[:, 3:, :, :20].abs().max() < 1e-4 and 0.1 < seen[:, 3:, :, 60:].std() < 2
     # the floor and the whole apart, it is the same however faint the picture
     faint = Detail((4,), (1e6,), (1e-6,), (4.0,))

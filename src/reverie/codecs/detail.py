@@ -72,13 +72,21 @@ class Detail(Codec):
 
     def seen(self, m: Tensor, factor: int) -> Tensor:
         """(B, 2 C, H, W), what a network is shown of m: the picture, and what it has beyond its surroundings in units of s_f."""
-        return torch.cat([m, (m - surroundings(m, factor)) / self.spread(m, factor)], 1)
+        return self._seen(m, factor, self.spread(m, factor))
 
     def detail(self, x: Tensor, m: Tensor, factor: int) -> Tensor:
         return (x - m) / self.spread(m, factor)
 
+    def pair(self, x: Tensor, m: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+        """(z, what is seen of m), the spread computed once."""
+        s = self.spread(m, factor)
+        return (x - m) / s, self._seen(m, factor, s)
+
     def picture(self, z: Tensor, m: Tensor, factor: int) -> Tensor:
         return m + self.spread(m, factor) * z
+
+    def _seen(self, m: Tensor, factor: int, s: Tensor) -> Tensor:
+        return torch.cat([m, (m - surroundings(m, factor)) / s], 1)
 
 
 def enlarged(y: Tensor, factor: int) -> Tensor:

@@ -55,7 +55,7 @@ class Pairs:
         level = self.noise * u[7] if u[8] < NOISY else 0.0
         y = levels(y + level / 127.5 * normal[None, :, : y.shape[2], : y.shape[3]])
         m = enlarged(y, factor)
-        z, seen = self.codec.detail(x, m, factor)[0], self.codec.seen(m, factor)[0]
+        z, seen = (one[0] for one in self.codec.pair(x[None], m, factor))
         down, right = (int(u[9] * 2**k % 1 * (n - self.size + 1)) for k, n in ((0, x.shape[1]), (12, x.shape[2])))
         z, seen = (a[:, down : down + self.size, right : right + self.size] for a in (z, seen))
         return z, seen, (float(factor), level)
