@@ -9,6 +9,8 @@ are files in WORK and are not done twice. Writes docs/sampling.json.
 import argparse
 import json
 import time
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +27,8 @@ from .quality_peers import PEERS
 from .time_to_quality import COUNT, EDGE, Eyes, Work, ask
 
 OUT = Path(__file__).parent.parent / "docs" / "sampling.json"
-LADDER = (5, 8, 12, 20, 50)
+LADDER, FEWEST = (5, 8, 12, 20, 50), 4
+"""Evaluations of each, and a number at which ours are as near as peers are at 5."""
 OURS = ("dpmpp_2m", "unipc", "dpmpp_2m_sde")
 TIMED, STEPS, ROUNDS = 128, 8, 5
 """Samples and evaluations of a turn, and turns."""
@@ -45,29 +48,24 @@ def ours(work: Work, sampler: str, steps: int, count: int) -> tuple[torch.Tensor
     return raw[..., EDGE:-EDGE, EDGE:-EDGE].round().clamp(0, 255).to(torch.uint8), passed
 
 
-def distances(work: Work, eyes: Eyes, only: str | None) -> dict[str, Any]:
+def distances(work: Work, eyes: Eyes, only: str | None, done: bool = False) -> dict[str, Any]:
+    """{library: {"sampler evaluations": distance}}; with `done`, of what was measured already alone."""
     found: dict[str, Any] = {}
+
+    def measured(name: str, sampler: str, steps: int, make: Callable[[], float]) -> None:
+        stage = f"sampling-{name}-{sampler}-{steps}"
+        if not done or (work.folder / f"{stage}.json").exists():
+            found.setdefault(name, {})[f"{sampler} {evaluations(sampler, steps)}"] = work.done(stage, make)
+
     if only in (None, "ours"):
-        found["ours"] = {
-            f"{sampler} {steps}": work.done(
-                f"sampling-ours-{sampler}-{steps}",
-                lambda a=sampler, b=steps: eyes(ours(work, a, b, COUNT)[0]),  # type: ignore[misc]
-            )
-            for steps in LADDER
-            for sampler in OURS
-        }
+        for steps, sampler in product((FEWEST, *LADDER), OURS):
+            measured("ours", sampler, steps, lambda a=sampler, b=steps: eyes(ours(work, a, b, COUNT)[0]))  # type: ignore[misc]
     for name in PEERS:
         if only not in (None, name) or not (work.folder / f"{name}-10.json").exists():
             continue
         process = peer(work, name)
-        found[name] = {
-            f"{sampler} {evaluations(sampler, steps)}": work.done(
-                f"sampling-{name}-{sampler}-{steps}",
-                lambda n=name, p=process, a=sampler, b=steps: theirs(work, eyes, p, n, a, b),  # type: ignore[misc]
-            )
-            for steps in LADDER
-            for sampler in PEERS[name].samplers
-        }
+        for steps, sampler in product(LADDER, PEERS[name].samplers):
+            measured(name, sampler, steps, lambda n=name, p=process, a=sampler, b=steps: theirs(work, eyes, p, n, a, b))  # type: ignore[misc]
         process.end()
     return found
 
@@ -120,6 +118,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--threads", type=int, default=2, help="of all but the speeds, which are of two")
     parser.add_argument("--only", help="ours, or one of the peers")
+    parser.add_argument("--done", action="store_true", help="write of what was measured already, and measure no more")
     parser.add_argument("--speeds", action="store_true", help="measure the speeds alone, which needs an idle machine")
     given = parser.parse_args()
     keep_freed()
@@ -129,7 +128,7 @@ def main() -> None:
         (work.folder / "sampling-speeds.json").unlink(missing_ok=True)
         work.done("sampling-speeds", lambda: speeds(work))
         return
-    found = distances(work, Eyes(), given.only)
+    found = distances(work, Eyes(), given.only, given.done)
     timed = work.folder / "sampling-speeds.json"
     if given.only or not timed.exists():
         return

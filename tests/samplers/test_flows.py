@@ -14,6 +14,7 @@ from reverie.samplers.adams_bashforth import AdamsBashforth
 from reverie.samplers.adams_moulton import AdamsMoulton
 from reverie.samplers.adaptive import Adaptive
 from reverie.samplers.base import Cost
+from reverie.samplers.ddim import DDIM
 from reverie.samplers.deis import DEIS
 from reverie.samplers.dpm2 import DPM2
 from reverie.samplers.dpm_solver import DPMSolver
@@ -79,6 +80,17 @@ def test_unipc_of_order_2_is_the_published_one(d, x):
     # with one past guess and the new one, the corrector of order 2 knows one difference; the predictor the same
     expected = sigma_s / sigma_t * corrected - alpha_s * torch.expm1(-h) * (m_t + (m_r - m_t) / (-h_last / h) / 2)
     torch.testing.assert_close(walked(UniPC(2), d, x, TIMES[:3]), expected)
+
+
+@pytest.mark.parametrize("steps", [5, 6, 12])
+def test_with_few_steps_on_the_usual_grid_unipc_by_default_is_nearer_than_ddim_and_than_order_3(d, steps):
+    """Of 512 starts, root mean squares, to the flow in 1 000 steps; other starts change the ratios by a twentieth."""
+    grid = lambda n: grids.Karras(n, sigma_min=0.01)(d.schedule)
+    normal = torch.randn(512, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = d.schedule(grid(steps)[0])[1] * normal
+    end = walked(UniPC(), d, x, grid(1000))
+    error = lambda sampler: (walked(sampler, d, x, grid(steps)) - end).square().mean().sqrt()
+    assert error(UniPC()) < 0.8 * error(DDIM()) and error(UniPC()) < error(UniPC(3)) / 1.8
 
 
 def test_on_noise_adams_bashforth_is_the_linear_multistep_method_of_k_diffusion(x):

@@ -23,12 +23,13 @@ class UniPC(Sampler):
 
     B = -h (`bh` 1) or e^-h - 1 (2) matters where one difference is known: there rho = 1/2. `order` past guesses
     predict, and the new one corrects: from an exact past it converges with order + 1, started with lower orders as
-    order 3 at most. A guess in pure noise is not interpolated; to the data x_hat is extrapolated in (sigma / alpha)^2, or,
+    order 3 at most. Orders above 2 are for many steps, even in log-SNR: across the wide ones of few, guesses bend more than
+    they can follow. A guess in pure noise is not interpolated; to the data x_hat is extrapolated in (sigma / alpha)^2, or,
     with `plain_end`, DDIM's step is taken as in the reference code.
     Zhao et al. 2023, https://arxiv.org/abs/2302.04867
     """
 
-    order: int = 3
+    order: int = 2
     bh: int = 2
     plain_end: bool = False
 
@@ -37,7 +38,7 @@ class UniPC(Sampler):
 
     @classmethod
     def variants(cls):
-        return cls(3), cls(4), cls(2, bh=1)
+        return cls(), cls(3), cls(4), cls(bh=1)
 
     def init(self):
         return Memory()
