@@ -29,6 +29,12 @@ def main() -> None:
     for kind in ("unet", "dit"):
         page = page.replace(f"<<{kind}>>", "\n".join(contenders(kind, throughput[kind])))
     page = page.replace("<<ceiling>>", f"{median(throughput['unet']['ceiling']):,.0f}")
+    smaller = json.loads((DOCS / "throughput_zen4.json").read_text())
+    page = page.replace("<<zen4_ceiling>>", f"{median(smaller['unet']['ceiling']):,.0f}")
+    page = page.replace(
+        "<<zen4>>", "\n".join(line for kind in smaller for line in (*contenders(kind, smaller[kind]), "")).strip()
+    )
+    page = page.replace("<<zen4_bound>>", "; ".join(bound(kind, smaller[kind]) for kind in smaller))
     page = page.replace("<<precision>>", "\n".join(dtypes(precision)))
     for name, table in (("scaling", grown), ("pipeline", fed), ("quality", learned)):
         source = DOCS / f"{'time_to_quality' if name == 'quality' else name}.json"
@@ -87,6 +93,16 @@ def contenders(kind: str, found: dict[str, Any]) -> list[str]:
             )
         rows.append(f"| {words} | {' | '.join(cells)} |")
     return rows
+
+
+def bound(kind: str, found: dict[str, Any]) -> str:
+    """What share of the ceiling ours takes in training, and would take at its bar."""
+    share = 3 * found["sizes"][OURS]["flop"] / 1e9 / median(found["ceiling"])
+    speeds = {name: median(each["train"]) for name, each in found["speeds"].items()}
+    ours, theirs = (max(speed for name, speed in speeds.items() if of(name))
+                    for of in (lambda name: name.startswith(OURS), lambda name: "as run" in name))  # fmt: skip
+    bar, name = BARS[kind, "train"][0], {"unet": "the U-Net", "dit": "the transformer"}[kind]
+    return f"{name} trains at {share * ours:.0%} of the ceiling, and at {bar:g} times diffusers as it is run would be at {bar * share * theirs:.0%}"
 
 
 def ratio(speeds: dict[str, dict[str, list[float]]], what: str, other: str) -> tuple[float, float, float]:
