@@ -12,7 +12,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import faces, pipeline, scaling, time_to_quality  # noqa: E402
+from benchmarks import faces, pipeline, sampling, scaling, time_to_quality  # noqa: E402
 from benchmarks.quality_peers import EVALUATED, PEERS, Serving  # noqa: E402
 
 
@@ -55,6 +55,17 @@ def test_a_stage_is_done_once(tmp_path):
     work = time_to_quality.Work.__new__(time_to_quality.Work)
     work.folder = tmp_path
     assert work.done("one", lambda: {"a": 1}) == {"a": 1} == work.done("one", lambda: pytest.fail("twice"))
+
+
+def test_of_sampling_what_was_measured_is_written_and_the_quickest_at_a_distance_is_found(tmp_path):
+    work = time_to_quality.Work.__new__(time_to_quality.Work)
+    work.folder = tmp_path
+    (tmp_path / "sampling-ours-unipc-8.json").write_text("1.5")
+    assert sampling.distances(work, None, None, done=True) == {"ours": {"unipc 8": 1.5}}
+    points = {"ddim 4": 9.0, "ddim 5": 4.0, "unipc 5": 3.0, "unipc 8": 2.0}
+    quickest = [sampling.fastest(points, 0.01, most) for most in (10.0, 4.0, 3.5, 2.0, 1.9)]
+    assert quickest == [("ddim 4", 25.0), ("ddim 5", 20.0), ("unipc 5", 20.0), ("unipc 8", 12.5), None]
+    assert [sampling.evaluations("heun", n) for n in (5, 8)] == [5, 7] and sampling.evaluations("ddim", 8) == 8
 
 
 def test_distances_are_those_of_our_metric():
