@@ -1,6 +1,7 @@
 """Renders docs/performance.md from what the benchmarks of speed measured: python -m benchmarks.performance"""
 
 import json
+from itertools import takewhile
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -102,7 +103,8 @@ def bound(kind: str, found: dict[str, Any]) -> str:
     ours, theirs = (max(speed for name, speed in speeds.items() if of(name))
                     for of in (lambda name: name.startswith(OURS), lambda name: "as run" in name))  # fmt: skip
     bar, name = BARS[kind, "train"][0], {"unet": "the U-Net", "dit": "the transformer"}[kind]
-    return f"{name} trains at {share * ours:.0%} of the ceiling, and at {bar:g} times diffusers as it is run would be at {bar * share * theirs:.0%}"
+    asked = f"at {bar:g} times diffusers as it is run would be at {bar * share * theirs:.0%}"
+    return f"{name} trains at {share * ours:.0%} of the ceiling, and {asked}"
 
 
 def ratio(speeds: dict[str, dict[str, list[float]]], what: str, other: str) -> tuple[float, float, float]:
@@ -183,26 +185,37 @@ def tried(found: dict[str, Any]) -> list[str]:
 
 
 def equalled(found: dict[str, Any]) -> list[str]:
+    """The quickest peer at each distance, and ours; then what was found at each number of evaluations."""
     rows = [
-        "| peer | distance | its quickest, images/s | ours, images/s | ours over it |",
-        "| --- | --- | --- | --- | --- |",
+        "| distance | the quickest peer | its images/s | ours | images/s | ours over it |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    ratios = {}
+    ratios = []
     for one in found["equal"]:
-        if one["ours"] is None:
-            rows.append(
-                f"| {one['peer']} | {one['distance']:.2f} | {one['theirs'][1]:.1f} ({one['theirs'][0]}) | not reached | |"
-            )
-            continue
-        ratio = one["ours"][1] / one["theirs"][1]
-        ratios.setdefault(one["peer"], []).append(ratio)
-        rows.append(f"| {one['peer']} | {one['distance']:.2f} | {one['theirs'][1]:.1f} ({one['theirs'][0]}) | "
-                    f"{one['ours'][1]:.1f} ({one['ours'][0]}) | {ratio:.1f} |")  # fmt: skip
+        (label, rate), (mine, ours) = one["theirs"], one["ours"] or ("not reached", 0.0)
+        ratios.append(ours / rate)
+        rows.append(
+            f"| {one['distance']:.2f} | {one['peer']}, {label} | {rate:.1f} | {mine} | {ours:.1f} | {ratios[-1]:.1f} |"
+        )
     each = ", ".join(f"{name} {1000 * seconds:.2f}" for name, seconds in found["seconds"].items())
-    ours = ", ".join(f"{name} {value:.2f}" for name, value in found["distances"]["ours"].items())
-    said = ", ".join(f"{name} at least {min(values):.1f}" for name, values in ratios.items())
-    return [*rows, "", f"Milliseconds an evaluation of a sample: {each}. Our distances: {ours}.", "",
-            f"Asked for: three times the best peer at equal distance; found over the rows: {said}."]  # fmt: skip
+    reached = [one["distance"] for one, _ in takewhile(lambda pair: pair[1] >= 3, zip(found["equal"], ratios))]
+    said = f"reached up to a distance of {max(reached):.2f}, **not beyond**" if reached else "**not reached**"
+    said = "reached" if len(reached) == len(ratios) else said
+    rows += [
+        "",
+        f"Milliseconds an evaluation of a sample: {each}. Asked for: three times the best peer at equal distance, {said}.",
+        "",
+    ]
+    nearest, ours = found["equal"][0]["distance"], found["distances"]["ours"].items()
+    first = min((int(label.split()[1]) for label, distance in ours if distance < nearest), default=None)
+    rows += [f"Ours is nearer than any of theirs from {first} evaluations on.", ""] if first else []
+    counts = sorted({int(label.split()[1]) for points in found["distances"].values() for label in points})
+    rows += [f"| Fréchet distance at | {' | '.join(map(str, counts))} |", "| --- |" + " --- |" * len(counts)]
+    for name, points in found["distances"].items():
+        for sampler in dict.fromkeys(label.split()[0] for label in points):
+            cells = [f"{points[label]:.2f}" if (label := f"{sampler} {n}") in points else "" for n in counts]
+            rows.append(f"| {name}, {sampler} | {' | '.join(cells)} |")
+    return rows
 
 
 def figures() -> None:

@@ -113,6 +113,19 @@ def fastest(points: dict[str, float], seconds: float, most: float) -> tuple[str,
     return max(good, key=lambda one: one[1], default=None)
 
 
+def compared(found: dict[str, dict[str, float]], seconds: dict[str, float]) -> list[dict[str, Any]]:
+    """From the nearest on, each peer's point that no nearer one of any peer is as quick as; ours at most as far away."""
+    points = [(distance, -1 / (int(label.split()[1]) * seconds[name]), name, label)
+              for name, each in found.items() if name != "ours" for label, distance in each.items()]  # fmt: skip
+    quickest, rows = 0.0, []
+    for distance, less, name, label in sorted(points):
+        if -less > quickest:
+            quickest = -less
+            ours = fastest(found["ours"], seconds["ours"], distance)
+            rows.append({"peer": name, "distance": distance, "theirs": (label, quickest), "ours": ours})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
@@ -133,14 +146,8 @@ def main() -> None:
     if given.only or not timed.exists():
         return
     each = {name: median(times) for name, times in json.loads(timed.read_text()).items()}
-    table = []
-    for name, points in found.items():
-        if name == "ours":
-            continue
-        for label, distance in sorted(points.items(), key=lambda one: one[1]):
-            mine, other = fastest(found["ours"], each["ours"], distance), fastest(points, each[name], distance)
-            table.append({"peer": name, "distance": distance, "point": label, "ours": mine, "theirs": other})
-    OUT.write_text(json.dumps({"distances": found, "seconds": each, "equal": table}, indent=1) + "\n")
+    equal = compared(found, each)
+    OUT.write_text(json.dumps({"distances": found, "seconds": each, "equal": equal}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ def test_of_sampling_what_was_measured_is_written_and_the_quickest_at_a_distance
     points = {"ddim 4": 9.0, "ddim 5": 4.0, "unipc 5": 3.0, "unipc 8": 2.0}
     quickest = [sampling.fastest(points, 0.01, most) for most in (10.0, 4.0, 3.5, 2.0, 1.9)]
     assert quickest == [("ddim 4", 25.0), ("ddim 5", 20.0), ("unipc 5", 20.0), ("unipc 8", 12.5), None]
+    theirs = {"one": {"ddim 5": 5.0, "ddim 8": 3.0, "heun 8": 3.5}, "two": {"ddim 5": 1.9}}
+    rows = sampling.compared({"ours": points, **theirs}, {"ours": 0.01, "one": 0.02, "two": 0.1})
+    assert [(row["peer"], row["theirs"][0], row["ours"]) for row in rows] == [
+        ("two", "ddim 5", None), ("one", "ddim 8", ("unipc 5", 20.0)), ("one", "ddim 5", ("ddim 5", 20.0))]  # fmt: skip
+    assert [round(row["theirs"][1], 6) for row in rows] == [2.0, 6.25, 10.0]
     assert [sampling.evaluations("heun", n) for n in (5, 8)] == [5, 7] and sampling.evaluations("ddim", 8) == 8
 
 
