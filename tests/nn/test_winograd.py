@@ -28,7 +28,7 @@ def error(y, exact):
 @pytest.mark.parametrize("sides", SIDES, ids=str)
 @pytest.mark.parametrize(("count", "inner", "outer"), [(1, 8, 24), (5, 300, 16)])
 def test_it_is_the_convolution_within_a_few_roundings(count, inner, outer, sides, last):
-    """Of float32, against float64, every sample: measured 1.7e-6 (2.8e-6 of the smallest), where the direct sum loses 9e-7.
+    """Of float32, against float64, every sample: measured 1.7e-6 (2.8e-6 of the smallest), the direct sum 1e-7 to 9e-7.
     The layout in memory is kept.
     """
     _, w, b = layer(inner, outer)
@@ -112,12 +112,14 @@ def test_it_maps_over_what_torch_maps():
     torch.testing.assert_close(torch.vmap(made)(many)[1], F.conv2d(many[1], w, b, padding=1), rtol=0, atol=3e-5)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration:UserWarning")  # said of Intel's GPUs when a flag is set
 @torch.no_grad()
 @last
 @pytest.mark.parametrize("which", ["unet", "decoder"])
 def test_whole_networks_agree(which, last, monkeypatch):
-    """With themselves in float64, within 1e-5 of the largest number, as asked of imported components (measured: 6e-6, direct
-    4e-6); no more than 2.5 times as far as by direct sums.
+    """With themselves in float64, within 1e-5 of the largest number, as asked of imported components (measured: 8.5e-6); no
+    more than six times as far as by one matrix product a layer (measured: 4.1 to 5.0). What oneDNN's direct sums lose is no
+    measure: by the CPU and the layout in memory 0.9 to 3.1 times as much as that product.
     """
     count, taken = [], winograd.convolved
     if which == "unet":
@@ -134,11 +136,12 @@ def test_whole_networks_agree(which, last, monkeypatch):
     quick = run(h)
     assert len(count) >= 6
     monkeypatch.setattr(winograd, "helps", lambda *parts: False)
-    direct = run(h)
+    with torch.backends.mkldnn.flags(enabled=False):
+        direct = run(h)
     network, h = network.double(), h.double()
     exact = run(h)
     assert 0 < (quick - exact).abs().max() < 1e-5 * exact.abs().max()
-    assert error(quick, exact) < 2.5 * error(direct, exact)
+    assert error(quick, exact) < 6 * error(direct, exact)
 
 
 def seeded(seed):

