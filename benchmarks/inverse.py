@@ -96,14 +96,14 @@ QUICK = tuple(name for name in METHODS if name not in ("DPS", "PiGDM", "MMPS", "
 """Those without gradients, which come first."""
 
 
-def drawn(system: Any, make: Make, y: Tensor, operator: Operator, std_y: float) -> Tensor:
+def drawn(system: Any, make: Make, y: Tensor, operator: Operator, std_y: float, dtype: str) -> Tensor:
     """uint8 (DRAWS, N, 1, 28, 28) of y (N, *)."""
     found, count = [], len(y) * DRAWS
     schedule, std = system.denoiser.schedule, system.codec.std
     each = y.repeat(DRAWS, *[1] * (y.ndim - 1))
     for first in range(0, count, BATCH):
         rows = list(range(first, min(first + BATCH, count)))
-        denoiser = system.guided(system.values(rows, None), len(rows), 1.0, system.dtype)
+        denoiser = system.guided(system.values(rows, None), len(rows), 1.0, dtype)
         d, sampler, share = make(denoiser, each[rows[0] : rows[-1] + 1], operator, std_y, std)
         noise = Seeded.at(0, rows)
         x = schedule.start(noise.draw(torch.empty(len(rows), *system.shape)))
@@ -185,8 +185,9 @@ class Eyes:
                 "ssim": ssim(flat, truth).mean().item(), "distance": near}  # fmt: skip
 
 
-def measure(out: Path) -> None:
+def measure(out: Path, dtype: str | None = None) -> None:
     system, eyes = reverie.load(MODEL), Eyes()
+    dtype = dtype or system.dtype
     test = builtin.load(MODEL).test
     assert test is not None
     rows = torch.linspace(0, len(test) - 1, MORE).long()
@@ -209,11 +210,11 @@ def measure(out: Path) -> None:
                     continue
                 started = time.process_time()
                 try:
-                    draws = drawn(system, make, y, operator, std_y)
+                    draws = drawn(system, make, y, operator, std_y, dtype)
                 except reverie.ReverieError as error:
                     figures[name] = {"refused": str(error)}
                     continue
-                took = {"seconds": time.process_time() - started, "dtype": str(system.dtype).removeprefix("torch.")}
+                took = {"seconds": time.process_time() - started, "dtype": dtype}
                 figures[name] = eyes(draws, true) | took
                 print(f"{stage}, {problem}, {name}: {figures[name]}", flush=True)
                 out.write_text(json.dumps(result, indent=1) + "\n")
@@ -229,7 +230,7 @@ def look(result: dict[str, Any], count: int = 8) -> None:
         y = operator(system.codec.encode(true))
         y = y + std_y * Seeded.at(7, range(len(y)), "measurement").draw(y)
         (name,) = best(result["few"][problem], 1)
-        draws = drawn(system, METHODS[name], y, operator, std_y)
+        draws = drawn(system, METHODS[name], y, operator, std_y, system.dtype)
         rows += [true, system.codec.decode(operator.pseudo_inverse(y) if problem != "blur of 1.5" else y),
                  next(iter(classical(problem, y, operator).values())), draws[0], draws[1]]  # fmt: skip
     write_picture(system.modality.show(torch.cat(rows), columns=count), inverse_page.PICTURE, {})
@@ -244,8 +245,12 @@ def best(figures: dict[str, Any], count: int = 4) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--render", action="store_true", help="only the page, from docs/inverse.json")
-    if not parser.parse_args().render:
-        measure(inverse_page.DATA)
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), help="of rows to come; the quicker one of this machine"
+    )
+    given = parser.parse_args()
+    if not given.render:
+        measure(inverse_page.DATA, given.dtype)
         look(json.loads(inverse_page.DATA.read_text()))
     inverse_page.render()
 
