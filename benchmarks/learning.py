@@ -31,7 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "rate falls over 20 %": {"decay": 0.2},
     "rate falls over 90 %": {"decay": 0.9},
     "velocity prediction": {"parameterization": "velocity"},
-    "noise prediction": {"parameterization": "noise"},
+    "noise prediction, LinearVP": {"parameterization": "noise", "schedule": "linearvp"},
     "uniform noise levels": {"density": "uniform"},
     "weights of min-SNR": {"weight": "minsnr"},
     "32 groups in norms": {"network": NETWORK.format(32)},

@@ -1,9 +1,13 @@
 """The benchmark of inverse problems: what it measures, chooses and goes on from."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import inverse, inverse_page
 

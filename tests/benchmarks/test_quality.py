@@ -12,8 +12,22 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import faces, pipeline, sampling, scaling, time_to_quality  # noqa: E402
+from benchmarks import faces, learning, pipeline, sampling, scaling, time_to_quality  # noqa: E402
 from benchmarks.quality_peers import EVALUATED, PEERS, Serving  # noqa: E402
+from reverie.data import builtin  # noqa: E402
+from reverie.recipes.fashion_mnist import FashionMNIST  # noqa: E402
+
+
+def test_every_choice_of_learning_is_one_that_the_recipe_takes():
+    """Options that exclude each other, as noise prediction and a schedule that ends in noise alone, are refused there."""
+    data = builtin.load("fashion_mnist")
+    for change in learning.CHANGES.values():
+        recipe = FashionMNIST(samples=learning.SAMPLES, minutes=None, dtype="float32", compile="off", **change)
+        recipe.checked()
+        system = recipe.system(data)
+        recipe.loss(system)
+        for name, value in change.items():
+            assert getattr(recipe, name) == value != getattr(FashionMNIST(), name)
 
 
 @pytest.mark.parametrize("name", ["diffusers", "azula"])
