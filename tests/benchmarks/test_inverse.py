@@ -30,7 +30,7 @@ def test_rows_are_measured_once_and_the_best_on_more_pictures(small, monkeypatch
     assert set(few) == set(more) == {"bicubic", "lanczos", "DDRM", "DDNM", "DPS"}
     assert all(few[name]["dtype"] == "float32" and few[name]["distance"] > 0 for name in inverse.METHODS)
     assert few["DPS"]["psnr"] == few["DPS"]["psnr_mean"], "of one draw the mean is that draw"
-    assert few["DPS"] != more["DPS"]
+    assert few["DPS"]["psnr"] != more["DPS"]["psnr"]
 
     def never(*args):
         raise AssertionError("measured again")
@@ -38,6 +38,17 @@ def test_rows_are_measured_once_and_the_best_on_more_pictures(small, monkeypatch
     monkeypatch.setattr(inverse, "drawn", never)
     inverse.measure(small, "bfloat16")
     assert json.loads(small.read_text()) == found
+
+
+def test_rows_are_of_the_type_that_is_asked_for(small, monkeypatch):
+    monkeypatch.setattr(inverse, "METHODS", {"DDRM": inverse.METHODS["DDRM"]})
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        out = small.with_name(f"{dtype}.json")
+        inverse.measure(out, dtype)
+        found.append(json.loads(out.read_text())["few"]["4 times smaller"]["DDRM"])
+    assert [one["dtype"] for one in found] == ["float32", "bfloat16"]
+    assert 0 < abs(found[0]["psnr"] - found[1]["psnr"]) < 0.5, "rounding moves three steps by less than half a decibel"
 
 
 def test_the_best_are_those_of_the_least_distance():
