@@ -114,8 +114,6 @@ def drawn(system: Any, make: Make, y: Tensor, operator: Operator, std_y: float, 
 
 def classical(name: str, y: Tensor, operator: Operator) -> dict[str, Tensor]:
     """What needs no model, uint8 (N, 1, 28, 28) by name."""
-    from PIL import Image
-    from skimage.restoration import inpaint_biharmonic
 
     def levels(x: Any) -> Tensor:
         return (
@@ -125,11 +123,15 @@ def classical(name: str, y: Tensor, operator: Operator) -> dict[str, Tensor]:
         )
 
     if isinstance(operator, Mask):
+        from skimage.restoration import inpaint_biharmonic
+
         unknown = ~operator.known.numpy().reshape(28, 28)
         return {
             "biharmonic": levels([inpaint_biharmonic(one[0].numpy(), unknown) for one in operator.pseudo_inverse(y)])
         }
     if isinstance(operator, Area):
+        from PIL import Image
+
         small = [Image.fromarray(one[0].numpy()) for one in y]
         return {kind: levels([np.asarray(one.resize((28, 28), getattr(Image.Resampling, kind.upper()))) for one in small])
                 for kind in ("bicubic", "lanczos")}  # fmt: skip
