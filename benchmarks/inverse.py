@@ -112,7 +112,7 @@ def drawn(system: Any, make: Make, y: Tensor, operator: Operator, std_y: float, 
     return torch.cat(found).reshape(DRAWS, len(y), *system.shape)
 
 
-def classical(name: str, y: Tensor, operator: Operator) -> dict[str, Tensor]:
+def classical(y: Tensor, operator: Operator) -> dict[str, Tensor]:
     """What needs no model, uint8 (N, 1, 28, 28) by name."""
 
     def levels(x: Any) -> Tensor:
@@ -204,7 +204,7 @@ def measure(out: Path, dtype: str | None = None) -> None:
             y = operator(system.codec.encode(true))
             y = y + std_y * Seeded.at(7, range(len(y)), "measurement").draw(y)
             figures = result[stage].setdefault(problem, {})
-            for name, made in classical(problem, y, operator).items():
+            for name, made in classical(y, operator).items():
                 figures[name] = eyes(made[None], true)
             methods = METHODS if stage == "few" else {name: METHODS[name] for name in best(result["few"][problem])}
             for name, make in methods.items():
@@ -234,7 +234,7 @@ def look(result: dict[str, Any], count: int = 8) -> None:
         (name,) = best(result["few"][problem], 1)
         draws = drawn(system, METHODS[name], y, operator, std_y, system.dtype)
         rows += [true, system.codec.decode(operator.pseudo_inverse(y) if problem != "blur of 1.5" else y),
-                 next(iter(classical(problem, y, operator).values())), draws[0], draws[1]]  # fmt: skip
+                 next(iter(classical(y, operator).values())), draws[0], draws[1]]  # fmt: skip
     write_picture(system.modality.show(torch.cat(rows), columns=count), inverse_page.PICTURE, {})
 
 
