@@ -2,8 +2,9 @@
 
 WORK is that of `benchmarks.time_to_quality`, whose networks of 10 minutes these are. Each is sampled by up to three of its own
 samplers at a ladder of evaluations, 2048 samples each, for the distance, ours without guidance by its early self, which costs a
-second evaluation; then, with --speeds and on an idle machine, what an evaluation takes for each, in turns on two threads. Stages
-are files in WORK and are not done twice. Writes docs/sampling.json.
+second evaluation, and again after the Gaussians of its data (`gaussian+` before the sampler's name); then, with --speeds and on
+an idle machine, what an evaluation takes for each, in turns on two threads. Stages are files in WORK and are not done twice.
+Writes docs/sampling.json.
 """
 
 import argparse
@@ -30,6 +31,8 @@ OUT = Path(__file__).parent.parent / "docs" / "sampling.json"
 LADDER, FEWEST = (5, 8, 12, 20, 50), 4
 """Evaluations of each, and a number at which ours are as near as peers are at 5."""
 OURS = ("dpmpp_2m", "unipc", "dpmpp_2m_sde")
+STARTED, AFTER = ("gaussian+dpmpp_2m", "gaussian+dpmpp_2m_sde"), (1, 2, 3, 4, 5, 8, 12, 20)
+"""What begins with Gaussians, and its evaluations."""
 TIMED, STEPS, ROUNDS = 128, 8, 5
 """Samples and evaluations of a turn, and turns."""
 
@@ -41,9 +44,11 @@ def evaluations(sampler: str, steps: int) -> int:
 
 def ours(work: Work, sampler: str, steps: int, count: int) -> tuple[torch.Tensor, float]:
     system: Any = reverie.load(work.folder / "run-10")
-    chosen = discover.parse("sampler", samplers, Sampler, sampler)  # type: ignore[type-abstract]
+    *start, name = sampler.split("+")
+    chosen = discover.parse("sampler", samplers, Sampler, name)  # type: ignore[type-abstract]
     started = time.perf_counter()
-    raw = system.generate(count, seed=0, scale=1.0, sampler=chosen, sample_steps=steps, batch=128).raw
+    raw = system.generate(count, seed=0, scale=1.0, sampler=chosen, sample_steps=steps, batch=128,
+                          start=(*start, "noise")[0]).raw  # fmt: skip
     passed = time.perf_counter() - started
     return raw[..., EDGE:-EDGE, EDGE:-EDGE].round().clamp(0, 255).to(torch.uint8), passed
 
@@ -58,7 +63,7 @@ def distances(work: Work, eyes: Eyes, only: str | None, done: bool = False) -> d
             found.setdefault(name, {})[f"{sampler} {evaluations(sampler, steps)}"] = work.done(stage, make)
 
     if only in (None, "ours"):
-        for steps, sampler in product((FEWEST, *LADDER), OURS):
+        for steps, sampler in (*product((FEWEST, *LADDER), OURS), *product(AFTER, STARTED)):
             measured("ours", sampler, steps, lambda a=sampler, b=steps: eyes(ours(work, a, b, COUNT)[0]))  # type: ignore[misc]
     for name in PEERS:
         if only not in (None, name) or not (work.folder / f"{name}-10.json").exists():

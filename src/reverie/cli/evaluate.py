@@ -11,11 +11,12 @@ from ..recipes.card import tell
 from ..recipes.evaluating import Evaluation, data_of, evaluate_autoencoder, evaluate_run
 from ..systems.autoencoding import Autoencoding
 from ..training.memory import keep_freed
-from .sampling import bar, chosen, name_of, opened, sampling_options
+from .sampling import START, bar, chosen, name_of, opened, sampling_options
 
 
 @click.command("evaluate")
 @sampling_options
+@START
 @click.option("-n", "--count", type=int, default=1000, show_default=True, help="samples to make and measure")
 @click.option("--metric", multiple=True, help="frechet, kernel, nll, ...; all that apply by default")
 @click.option("--extractor", help="of features: pixels, classifier, efficientnet_lite0, inception; chosen by the data")

@@ -54,6 +54,9 @@ def of_run(run: str, weights: str) -> dict[str, str]:
         "trained": f"{about['seen']:,} samples seen" if "seen" in about else "not said",
         "weights": f"{about.get('weights')}, sha256 {system.weights_hash[:16]}",
     }
+    if (known := getattr(system, "gaussians", None)) is not None:
+        count, _, axes = known.axes.shape
+        rows["start"] = f"noise, or gaussian: {f'{count} of' if count > 1 else 'one of'} {axes} axes"
     if isinstance(start := about.get("from"), Mapping):
         rows["started from"] = _plain(
             f"{start.get('name')}, {start.get('weights')}, sha256 {str(start.get('sha256'))[:16]}", 200

@@ -15,14 +15,17 @@ from ..guidance.base import Guidance
 from ..modalities.grids import write_picture
 from ..systems.records import BESIDE, KEY, made_by, records
 from ..training.memory import keep_freed
-from .sampling import bar, chosen, condition, name_of, opened, sampling_options
+from .sampling import START, bar, chosen, condition, name_of, opened, sampling_options
 
 SHOWN = 400
 """Samples in the grid, at most."""
+FEW = 6
+"""Steps from which on it matters little what they begin with."""
 
 
 @click.command("sample")
 @sampling_options
+@START
 @click.option("-n", "--count", type=int, default=16, show_default=True, help="how many")
 @click.option("--index", type=int, multiple=True, help="make sample number INDEX of the seed alone; may be repeated")
 @click.option("--label", multiple=True, help="a class by name or number, or none; several are taken in turn")
@@ -70,6 +73,8 @@ def command(count: int, index: tuple[int, ...], label: tuple[str, ...], prompt: 
         picture = system.modality.show(torch.stack(shown), columns or grid_columns(system, len(shown)))
         common["samples"] = first
         write_picture(picture, stage / "grid.png", {} if no_metadata else {KEY: common})
+    if (options["sample_steps"] or FEW) < FEW and options["start"] == "noise" and getattr(system, "gaussians", None):
+        click.echo("so few steps do more with --start gaussian: this model has the Gaussians of its data", err=True)
     click.echo(f"{len(rows)} samples in {out}; all of them at a glance: {out / 'grid.png'}")
 
 

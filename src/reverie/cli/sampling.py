@@ -14,7 +14,7 @@ from ..core.grids import Grid
 from ..errors import ReverieError
 from ..samplers.base import Sampler
 from ..systems.base import System, load
-from ..systems.diffusion import Diffusion
+from ..systems.diffusion import STARTS, Diffusion
 from ..systems.guiding import planned
 
 OPTIONS: list[Callable[..., Any]] = [
@@ -59,6 +59,15 @@ OPTIONS: list[Callable[..., Any]] = [
         "--average", type=float, help="length of an average of the weights to reconstruct, as a share of training"
     ),
 ]
+
+
+START = click.option(
+    "--start",
+    type=click.Choice(STARTS),
+    default="noise",
+    show_default=True,
+    help="gaussian: take the first part of the way by the Gaussians of the training data, so that few steps do",
+)
 
 
 def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -63,6 +63,7 @@ class LogSNR(Grid):
 class Karras(Grid):
     """Even in (sigma / alpha)^(1 / rho), then one step to the data.
 
+    It begins at t = 1, or with `whole` off at sigma_max: for what begins with more than noise.
     Karras et al. 2022, https://arxiv.org/abs/2206.00364
     """
 
@@ -70,12 +71,14 @@ class Karras(Grid):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
+    whole: bool = True
 
     def times(self, schedule):
         top = schedule.log_snr(1.0).div(-2).exp().clamp(max=self.sigma_max).item()
         ends = top ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         sigma = torch.linspace(*ends, self.steps, dtype=torch.float64) ** self.rho
-        return _between_ends(schedule.time(-2 * sigma.log()))
+        times = schedule.time(-2 * sigma.log())
+        return _between_ends(times) if self.whole else torch.cat([times, times.new_zeros(1)])
 
 
 @dataclass(frozen=True)

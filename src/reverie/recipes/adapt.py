@@ -274,6 +274,7 @@ class Adapt(Training):
             "data": data.fingerprint(),
             "count": len(data),
         }
+        system.gaussians = None  # those are of the source's data
         return system
 
     def loss(self, system):

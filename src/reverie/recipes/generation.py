@@ -37,6 +37,7 @@ from .base import option
 from .card import card
 from .feeding import Change
 from .freezing import freeze
+from .gaussians import fitted
 from .latents import codec_of, named
 from .learning import Training
 from .networks import chosen_network, network_for
@@ -134,6 +135,8 @@ class Generation(Training, abc.ABC):
         if self.self_guidance != 1 and not system.conditioner.keys:
             weak, scale = (EARLY, self.self_guidance) if early else ("", 1.0)
             system.defaults = replace(system.defaults, weak=weak, scale=scale)
+        if type(system) is Diffusion and system.gaussians is None:
+            system.gaussians = fitted(system, data)
 
     def card(self, system, folder):
         return card(system, folder, self)

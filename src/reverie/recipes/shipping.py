@@ -14,6 +14,7 @@ from ..files import fill
 from ..nn.autoencoder import Autoencoder
 from ..reading import read_object
 from ..systems.base import load
+from ..systems.diffusion import GAUSSIANS
 
 
 def ship(run: Path, out: Path) -> Path:
@@ -35,6 +36,8 @@ def ship(run: Path, out: Path) -> Path:
             files.write_json(stage / FOLDER / "config.json", made.config)
             fill(made, files.load_tensors(stage / FOLDER / "model.safetensors"), "what was shipped")
             model["codec"] = describe(replace(codec, sha256=identity(made)))
+        if getattr(system, "gaussians", None) is not None:
+            files.save_tensors(stage / GAUSSIANS, system.gaussians.tensors())
         files.write_json(stage / "model.json", model)
         for name in ("recipe.json", "README.md"):
             files.write_bytes(stage / name, (run / name).read_bytes())

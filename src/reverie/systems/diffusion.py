@@ -1,5 +1,6 @@
 """The system of one denoiser: data, codec, denoiser, sampler, codec, data."""
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,13 +14,15 @@ from torch import Tensor
 from ..codecs.base import Codec
 from ..conditioning.base import Conditioner
 from ..core.denoisers import Cast, Denoiser, Preconditioned
-from ..core.grids import Grid
+from ..core.gaussians import Gaussians
+from ..core.grids import Grid, Karras
 from ..core.noise import Seeded
 from ..core.parameterizations import NoiseInput, Parameterization
 from ..core.reuse import Reusing
 from ..core.schedules import Schedule
 from ..discover import Plan, describe
 from ..errors import ReverieError, ReverieWarning, unknown
+from ..files import load_tensors, save_tensors
 from ..guidance.base import Guidance
 from ..modalities.base import Modality
 from ..nn.base import Backbone
@@ -31,6 +34,9 @@ from .bounds import MOST_STEPS
 from .described import DTYPES, Defaults, build_backbone, describe_defaults, read_parts, sketched
 from .guiding import Asked, check_weak, guide, leads_away, needs_null, settled
 from .kernels import check_compiles, kernels
+
+STARTS = ("noise", "gaussian")
+GAUSSIANS = Path("parts", "gaussians", "model.safetensors")
 
 
 class Diffusion(System):
@@ -92,15 +98,25 @@ class Diffusion(System):
 
     _run: Path | None = None
     _early: "Diffusion | None" = None
+    gaussians: Gaussians | None = None
+    """Those of its data, fitted when it was trained."""
 
     def attach(self, folder):
         self._run = Path(folder)
         self.codec.attach(folder)
         self.conditioner.attach(folder)
+        if (path := self._run / GAUSSIANS).is_file():
+            try:
+                classes = len(getattr(self.conditioner, "classes", ()))
+                self.gaussians = Gaussians.of(load_tensors(path), math.prod(self.shape), classes)
+            except ValueError as error:
+                raise ReverieError(f"{path}: {error}") from None
 
     def store(self, folder):
         self.codec.store(folder)
         self.conditioner.store(folder)
+        if self.gaussians is not None:
+            save_tensors(Path(folder) / GAUSSIANS, self.gaussians.tensors())
 
     @classmethod
     def beside(cls, shape: Sequence[int]) -> dict[str, int]:
@@ -124,7 +140,7 @@ class Diffusion(System):
         values: Mapping[str, Tensor] | None = None, scale: float | None = None, sampler: Sampler | None = None,
         grid: Grid | None = None, sample_steps: int | None = None, batch: int = 64, dtype: str | None = None,
         progress: Progress | None = None, guidance: Asked = None, weak: "Diffusion | None" = None, reuse: int = 1,
-        compiled: bool = False,
+        compiled: bool = False, start: str = "noise",
     ) -> Samples:  # fmt: skip
         """Samples of the conditions asked for: one for all, a list in turn, None for none; left out, every class in turn.
 
@@ -132,13 +148,15 @@ class Diffusion(System):
         `apg(scale=3)`, or several methods, each around the one before; `scale` alone is classifier-free guidance. They
         lead away from the guess of no condition, or from that of a `weak` model under the same one: autoguidance. With
         `reuse` = K above 1 the inside of the network is computed at every K-th evaluation (`core.reuse`); `compiled` asks
-        for kernels made for this machine, the same but for rounding. Sample i draws from the stream (seed, index i), so
-        batch and company change only rounding. Raises ReverieError for a condition that is unknown, guidance that the
-        model cannot give, and samples that are not finite.
+        for kernels made for this machine, the same but for rounding. `start="gaussian"` takes the first part of the way by
+        the Gaussians of the data (`core.gaussians`), and the sample steps are those of the rest: near as good by a few as
+        by many. Sample i draws from the stream (seed, index i), so batch and company change only rounding. Raises
+        ReverieError for a condition that is unknown, guidance that the model cannot give, and samples that are not finite.
         """
         parts = list(self.batches(n, seed=seed, index=index, condition=condition, values=values, scale=scale,
                                   sampler=sampler, grid=grid, sample_steps=sample_steps, batch=batch, dtype=dtype,
-                                  progress=progress, guidance=guidance, weak=weak, reuse=reuse, compiled=compiled))  # fmt: skip
+                                  progress=progress, guidance=guidance, weak=weak, reuse=reuse, compiled=compiled,
+                                  start=start))  # fmt: skip
         return Samples(
             torch.cat([part.raw for part in parts]),
             {key: torch.cat([part.values[key] for part in parts]) for key in parts[0].values},
@@ -151,7 +169,7 @@ class Diffusion(System):
         values: Mapping[str, Tensor] | None = None, scale: float | None = None, sampler: Sampler | None = None,
         grid: Grid | None = None, sample_steps: int | None = None, batch: int = 64, dtype: str | None = None,
         progress: Progress | None = None, guidance: Asked = None, weak: "Diffusion | None" = None, reuse: int = 1,
-        compiled: bool = False,
+        compiled: bool = False, start: str = "noise",
     ) -> Iterator[Samples]:  # fmt: skip
         """The samples of `generate`, a batch at a time: memory is that of a batch, however many there are.
 
@@ -162,7 +180,7 @@ class Diffusion(System):
         if not rows or min(rows) < 0 or batch < 1:
             raise ReverieError("ask for one sample or more, of index 0 or more, in batches of one or more")
         chosen = self.values(rows, condition) if values is None else dict(values)
-        grid, dtype = self.grid(grid, sample_steps), dtype or self.dtype
+        grid, dtype = self.grid(grid, sample_steps, start), dtype or self.dtype
         plans, scale = settled(guidance, scale, self.defaults.scale)
         weak = weak or self.early(plans, scale)
         if needs_null(plans, scale, weak):
@@ -179,6 +197,7 @@ class Diffusion(System):
         info |= {"weak": {"sha256": weak.weights_hash}} if weak is not None else {}
         info |= {"reuse": reuse} if reuse != 1 else {}
         info |= {"compiled": True} if compiled else {}
+        info |= {"gaussians": {"sha256": self.gaussians.sha256}} if start != "noise" and self.gaussians else {}
         networks = [one.network for one in (self, weak) if one is not None]
         if compiled:
             check_compiles(self.network, self.device)
@@ -189,7 +208,9 @@ class Diffusion(System):
                 with shortage(f"on a batch of {len(here)}"), kernels(networks, compiled):
                     told = partial(_share, progress, first, len(here), len(rows))
                     denoiser = self.guided(some, len(here), scale, dtype, plans, weak, reuse)
-                    raw = self.walk(denoiser, sampler, times, Seeded.at(seed, here), told)
+                    noise = Seeded.at(seed, here)
+                    which = None if start == "noise" else self.gaussian_of(some, noise)
+                    raw = self.walk(denoiser, sampler, times, noise, told, which)
             except OutOfMemory as error:
                 batch = _halved(len(here), error)
                 continue
@@ -203,10 +224,17 @@ class Diffusion(System):
         times: Tensor,
         noise: Seeded,
         told: Progress = lambda done, steps: None,
+        which: Tensor | None = None,
     ) -> Tensor:
-        """Raw samples (B, C, *axes) at the end of a trajectory; what is on the way goes with this frame."""
+        """Raw samples (B, C, *axes) at the end of a trajectory; what is on the way goes with this frame. It begins with noise,
+        or with the Gaussian `which` (B,) of each.
+        """
         unit = noise.draw(torch.empty(len(noise.place), *self.shape, device=self.device))
-        x = self.start(unit, times[0])
+        if which is None:
+            x = self.start(unit, times[0])
+        else:
+            assert self.gaussians is not None
+            x = self.gaussians.begin(unit, which, *denoiser.schedule(times[0]))
         for done, state in enumerate(sampler.trajectory(denoiser, x, times, noise), 1):
             x = state.x_t
             told(done, len(times) - 1)
@@ -218,6 +246,18 @@ class Diffusion(System):
             return self.defaults.start * unit
         schedule = self.denoiser.schedule
         return schedule.start(unit) if t == 1 else schedule(t)[1].item() * unit
+
+    def gaussian_of(self, values: Mapping[str, Tensor], noise: Seeded) -> Tensor:
+        """The Gaussian (B,) that each sample begins with: that of its class, or of one by chance where it has none."""
+        assert self.gaussians is not None
+        shares = self.gaussians.shares.double()
+        if len(shares) == 1:
+            return torch.zeros(len(noise.place), dtype=torch.int64)
+        drawn = torch.searchsorted(
+            shares.cumsum(0), noise.uniform(torch.empty(len(noise.place), 1)).cpu()[:, 0] * shares.sum()
+        )
+        label = values["label"].cpu() if "label" in values else torch.full_like(drawn, -1)
+        return torch.where(label < 0, drawn.clamp(max=len(shares) - 1), label)
 
     def values(self, rows: Sequence[int], condition: Any) -> dict[str, Tensor]:
         """What is asked of each row: a list is taken in turn by index, so that sample i is the same alone."""
@@ -232,13 +272,22 @@ class Diffusion(System):
         asked = self.conditioner.parse(wanted)
         return {key: value[torch.tensor(rows) % len(wanted)] for key, value in asked.items()}
 
-    def grid(self, grid: Grid | None, sample_steps: int | None) -> Grid:
-        grid = grid or self.defaults.grid
-        if sample_steps is None:
-            return grid
-        if not 1 <= sample_steps <= MOST_STEPS:
+    def grid(self, grid: Grid | None, sample_steps: int | None, start: str = "noise") -> Grid:
+        """The grid asked for, of so many steps; by default that of the model, or after a start by Gaussians the rest of the way.
+
+        Raises ReverieError for a start that there is not, and steps that are none.
+        """
+        if start not in STARTS:
+            raise unknown("start", start, STARTS)
+        if start == "gaussian" and self.gaussians is None:
+            raise ReverieError("this model has no Gaussians of its data to start from, which `reverie train` fits to data of "
+                               "four samples or more (a class): leave out the start")  # fmt: skip
+        if sample_steps is not None and not 1 <= sample_steps <= MOST_STEPS:
             raise ReverieError(f"sample steps are 1 to {MOST_STEPS}, not {sample_steps}")
-        return replace(grid, steps=sample_steps)  # type: ignore[type-var]
+        if start == "gaussian" and grid is None:
+            return after_gaussians(sample_steps or self.defaults.grid.steps, self.codec.std)
+        grid = grid or self.defaults.grid
+        return grid if sample_steps is None else replace(grid, steps=sample_steps)  # type: ignore[type-var]
 
     def scale(self, scale: float | None) -> float:
         """The guidance scale; raises ReverieError where the model cannot be guided."""
@@ -290,6 +339,11 @@ class Diffusion(System):
             except ValueError as error:
                 raise ReverieError(str(error)) from None
         return guide(self, denoiser, (*plans, *self.defaults.guidance), scale, values, n, other)
+
+
+def after_gaussians(steps: int, std: float) -> Karras:
+    """Where so few steps are best spent on data of that spread: docs/performance.md has what was measured."""
+    return Karras(steps, sigma_min=1.5 * std / steps**1.5, sigma_max=1.25 * std * steps, whole=False)
 
 
 def _share(progress: Progress | None, first: int, here: int, total: int, done: int, steps: int) -> None:

@@ -145,6 +145,8 @@ class Record:
     compiled: bool = False
     adapters: tuple[tuple[str, float], ...] = ()
     """sha256 and scale of each that was added to the weights."""
+    gaussians: str | None = None
+    """sha256 of those of the data that it began with."""
 
     @classmethod
     def read(cls, data: Any) -> "Record":
@@ -183,6 +185,7 @@ class Record:
             weak=_text(_object(data, "weak"), "sha256") if "weak" in data else None,
             reuse=_whole(data, "reuse", 1, 4096) if "reuse" in data else 1,
             compiled=data.get("compiled", False) is True, adapters=_added(data),
+            gaussians=_text(_object(data, "gaussians"), "sha256") if "gaussians" in data else None,
         )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def replay(
             index=[record.index] * size, seed=record.seed, condition=[record.condition] if record.condition else None,
             scale=record.scale, sampler=record.sampler, grid=record.grid, dtype=record.dtype, batch=size,
             guidance=record.guidance, weak=weak if record.weak is not None else None, reuse=record.reuse,
-            compiled=record.compiled,
+            compiled=record.compiled, start="noise" if record.gaussians is None else "gaussian",
         )  # fmt: skip
         made, anew = system.modality.stored(part.raw[place]), records(system, record.model, part)[place]
     if made.dtype != sample.dtype:
@@ -173,6 +173,8 @@ def differences(record: Record, system: Diffusion, weak: Diffusion | None = None
         found.append(f"the weights are others: sha256 {system.weights_hash[:16]} now, {record.sha256[:16]} then")
     if record.weak is not None and weak is not None and weak.weights_hash != record.weak:
         found.append(f"the weak weights are others: sha256 {weak.weights_hash[:16]} now, {record.weak[:16]} then")
+    if record.gaussians is not None and system.gaussians is not None and system.gaussians.sha256 != record.gaussians:
+        found.append("the Gaussians of the data that it begins with are others")
     if system.adapters != record.adapters:
         found.append("other adapters were added to the weights then, or at other scales")
     if description(system) != record.description:
