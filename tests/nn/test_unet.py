@@ -35,13 +35,20 @@ def test_attention_is_where_it_was_asked_for_and_in_the_middle(attention):
     assert has(network.middle) == any(attention)
 
 
+@pytest.mark.parametrize("learns", [False, True], ids=["sampling", "learning"])
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
 @pytest.mark.parametrize("size", [(5,), (4, 6), (2, 3, 4)])
-def test_doubling_is_nearest_interpolation(size):
-    h = torch.randn(2, 3, *size)
+def test_doubling_is_nearest_interpolation_and_keeps_the_layout(size, last, learns):
+    h = torch.randn(2, *size, 3).movedim(-1, 1) if last else torch.randn(2, 3, *size)
+    h.requires_grad_(learns)
     twice = tuple(2 * n for n in size)
-    assert doubled(h, twice).equal(F.interpolate(h, scale_factor=2, mode="nearest"))
+    wanted = F.interpolate(h, scale_factor=2, mode="nearest")
+    assert doubled(h, twice).equal(wanted) and doubled(h, twice).stride() == wanted.stride()
     odd = tuple(n - 1 for n in twice)
-    assert doubled(h, odd).equal(F.interpolate(h, scale_factor=2, mode="nearest")[(..., *map(slice, odd))])
+    assert doubled(h, odd).equal(wanted[(..., *map(slice, odd))])
+    if learns:
+        (gradient,) = torch.autograd.grad(doubled(h, twice).sum(), h)
+        assert gradient.equal(torch.full_like(h, 2.0 ** len(size)))
 
 
 SHAPES = [(1,), (4,), (1, 1), (3, 1), (4, 4), (2, 1, 1), (1, 3, 4), (2, 4, 4), (3, 2, 5), (4, 4, 1)]
