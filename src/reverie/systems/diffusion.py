@@ -109,8 +109,8 @@ class Diffusion(System):
             try:
                 classes = len(getattr(self.conditioner, "classes", ()))
                 self.gaussians = Gaussians.of(load_tensors(path), math.prod(self.shape), classes)
-            except ValueError as error:
-                raise ReverieError(f"{path}: {error}") from None
+            except (ValueError, ReverieError) as error:
+                raise ReverieError(f"{path}: {error}; without {path.parent} it starts from noise") from None
 
     def store(self, folder):
         self.codec.store(folder)
