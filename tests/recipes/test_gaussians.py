@@ -133,7 +133,7 @@ def test_strange_ones_are_refused_by_name(run, tmp_path):
             reverie.load(copy)
     copy = shutil.copytree(run, tmp_path / "cut")
     (copy / GAUSSIANS).write_bytes((run / GAUSSIANS).read_bytes()[:200])
-    with pytest.raises(ReverieError, match="without .* it starts from noise"):
+    with pytest.raises(ReverieError, match=r"without .* it starts from noise"):
         reverie.load(copy)
     shutil.rmtree((copy / GAUSSIANS).parent)
     assert reverie.load(copy).gaussians is None
