@@ -263,7 +263,7 @@ def after(h: Tensor) -> list[int]:
 def doubled(h: Tensor, size: Sequence[int]) -> Tensor:
     """Every position of h (B, C, *axes) twice along each axis, then the first `size` of them."""
     if h.device.type == "cpu" and h.ndim > 3 and h.is_contiguous() and not h.requires_grad:
-        twice = h  # interpolate turns it to channels last and back, which takes four times as long
+        twice = h  # interpolate turns it to channels last and back, which takes two to four times as long
         for axis in reversed(range(2, h.ndim)):
             twice = torch.stack((twice, twice), axis + 1).flatten(axis, axis + 1)
     else:
