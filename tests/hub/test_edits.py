@@ -13,6 +13,7 @@ from small_diffusion import inpainting, stable_diffusion, stable_diffusion_xl  #
 
 import reverie  # noqa: E402
 from reverie.cli.app import app  # noqa: E402
+from reverie.core.gaussians import Gaussians  # noqa: E402
 from reverie.core.noise import Seeded  # noqa: E402
 from reverie.editing.base import How, edit  # noqa: E402
 from reverie.editing.inverting import inverted  # noqa: E402
@@ -113,6 +114,9 @@ def test_a_model_of_inpainting_makes_pictures_too_and_is_kept_whole(painter, tmp
     both = system.generate(2, condition=PROMPTS, sample_steps=2).raw
     alone = system.generate(index=[1], condition=PROMPTS, sample_steps=2).raw
     assert both.float().std() > 1 and (alone.float() - both[1:].float()).abs().max() <= 1
+    system.gaussians = Gaussians.fit([torch.randn(40, *system.shape)], [40])
+    begun = system.generate(2, condition=PROMPTS, sample_steps=2, start="gaussian").raw
+    assert begun.shape == both.shape and not begun.equal(both)
     with pytest.raises(ReverieError, match="leave out --method"):
         edit("inpaint", system, picture(), box="0,0,8,8", method="ddnm", condition="a cat")
 

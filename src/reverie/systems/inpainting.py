@@ -32,6 +32,6 @@ class Inpainting(Diffusion):
         z = self.codec.latent(Pixels().encode(raw[None]) * ~free)
         return Beside(denoiser, torch.cat([repaint[None, None].to(z), z], dim=1).to(self.device))
 
-    def walk(self, denoiser, sampler, times, noise, told=lambda done, steps: None):
+    def walk(self, denoiser, sampler, times, noise, told=lambda done, steps: None, which=None):
         blank, all_of_it = torch.zeros(self.raw_shape, dtype=torch.uint8), torch.ones(self.shape[1:], dtype=torch.bool)
-        return super().walk(self.beside_picture(denoiser, blank, all_of_it), sampler, times, noise, told)
+        return super().walk(self.beside_picture(denoiser, blank, all_of_it), sampler, times, noise, told, which)
