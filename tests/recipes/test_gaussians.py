@@ -175,6 +175,7 @@ def test_the_command_line_begins_with_them_says_so_and_hints_at_them(tmp_path, m
     said = json.loads((tmp_path / "gaussian2" / "samples.json").read_text())
     assert said[0]["gaussians"] == {"sha256": reverie.load("digits").gaussians.sha256}
     assert call("replay", "gaussian2/samples.json") == 0 and "2 of 2 match" in capsys.readouterr().out
+    assert call("info", "gaussian2/00001.png") == 0 and "from the Gaussians of the data" in capsys.readouterr().out
     assert call("info", "digits") == 0 and "gaussian: 10 of 36 axes" in capsys.readouterr().out
     assert call("evaluate", "digits", "-n", 20, "--start", "gaussian", "--metric", "kernel", "--extractor", "pixels",
                 "--sample-steps", 2, "--out", "figures.json") == 0  # fmt: skip

@@ -96,11 +96,12 @@ def of_file(path: Path) -> dict[str, str]:
     named = f" ({_plain(data['class'], 60)})" if data.get("class", label) != label else ""
     plural = "" if record.threads == 1 else "s"
     grid, sampler = _call(describe(record.grid)), _call(describe(record.sampler))
+    begun = ", from the Gaussians of the data" if record.gaussians else ""
     rows = {
         "model": f"{record.model}, weights {record.weights}{length}, sha256 {record.sha256[:16]}",
         "sample": f"{record.index} of seed {record.seed}, at place {record.place} of a batch of {record.size}",
         "condition": f"{asked}{named}" if asked else "none",
-        "sampler": f"{sampler} on {grid}, scale {record.scale:g}, {record.dtype}",
+        "sampler": f"{sampler} on {grid}{begun}, scale {record.scale:g}, {record.dtype}",
         **({"guidance": ", around it ".join(map(str, record.guidance))} if record.guidance else {}),
         **({"guided away from": f"another model, sha256 {record.weak[:16]}"} if record.weak is not None else {}),
         "made with": f"reverie {record.versions['reverie']}, torch {record.versions['torch']}, {record.device}, "
