@@ -169,3 +169,14 @@ def test_asked_for_nothing_train_shows_its_help_and_fails(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["train", "--help"])
     assert stop.value.code == 0
+
+
+def test_a_sample_is_made_without_importing_a_compiler(tmp_path):
+    # it takes a second of the three that the first sample may take
+    code = (
+        "import sys; from reverie.cli import main\n"
+        "try: main(['sample', 'digits', '-n', '1', '--sample-steps', '2', '--out', sys.argv[1]])\n"
+        "finally: assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "one")], capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "one" / "00000.png").is_file(), done.stderr

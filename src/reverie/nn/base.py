@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from .compiling import Compilable
@@ -20,6 +21,13 @@ Through = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
 
 def computed(inside: Callable[[Tensor], Tensor], h: Tensor) -> Tensor:
     return inside(h)
+
+
+class Unfilled(TorchFunctionMode):
+    """Leaves normal numbers undrawn: without memory they are none, and to find that out imports a compiler for a second."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **(kwargs or {}))
 
 
 class Backbone(nn.Module, abc.ABC):
@@ -103,7 +111,7 @@ class Backbone(nn.Module, abc.ABC):
     def sketch(cls, **config: Any) -> Self:
         """The network of this config, its tensors with shapes and no memory. Raises as `size` does."""
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), Unfilled():
                 return cls(**config)
         except RuntimeError as error:  # more bytes than an integer counts
             raise ValueError(f"{cls.__name__} is too large: {error}") from None
