@@ -1,7 +1,7 @@
 """The estimate of what training takes, beside what a process took: python -m benchmarks.memory
 
 Each network is trained for three updates of 64 pictures of 64 x 64 x 3 in a process of its own, without a cache of freed memory.
-Prints the rows of docs/performance.md; a minute.
+Prints the rows of docs/performance.md; some minutes.
 """
 
 import json
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def estimate_of(recipe: Digits, data: Dataset) -> int:
-    objective, feed = fresh_training(recipe, data, torch.device("cpu"))
+    (objective, *_), feed = fresh_training(recipe, data, torch.device("cpu"))
     return estimated(*objective, lambda n: next(feed(n, n)), len(LENGTHS))(BATCH)
 
 

@@ -1,6 +1,8 @@
 """The benchmarks of quality, feeding and growth: they run to their end on little, and stop where a peer is missing."""
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import faces, learning, pipeline, sampling, scaling, time_to_quality  # noqa: E402
+from benchmarks import faces, learning, memory, pipeline, precision, sampling, scaling, time_to_quality  # noqa: E402
 from benchmarks.quality_peers import EVALUATED, PEERS, Serving  # noqa: E402
 from reverie.data import builtin  # noqa: E402
 from reverie.recipes.fashion_mnist import FashionMNIST  # noqa: E402
@@ -28,6 +30,40 @@ def test_every_choice_of_learning_is_one_that_the_recipe_takes():
         recipe.loss(system)
         for name, value in change.items():
             assert getattr(recipe, name) == value != getattr(FashionMNIST(), name)
+
+
+def test_the_estimate_of_memory_is_measured(monkeypatch, capsys):
+    """In a process of its own, as the rows of the page are; what libraries take within an operation is no fifth of it."""
+    small = ("unet(levels=(8, 8), blocks=1, groups=8)", "float32", False)
+    code = f"import sys; from benchmarks import memory; memory.CASES, memory.BATCH = {{'small': {small!r}}}, 24; memory.main()"
+    done = subprocess.run([sys.executable, "-c", code, "small"], cwd=ROOT, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    estimate, taken = json.loads(done.stdout)
+    assert estimate > 50 and abs(taken / estimate - 1) < 0.2
+    monkeypatch.setattr(memory.sys, "argv", ["memory"])
+    answer = subprocess.CompletedProcess([], 0, "[1000, 2000]")
+    monkeypatch.setattr(memory.subprocess, "run", lambda *arguments, **options: answer)
+    memory.main()
+    assert capsys.readouterr().out.count("| 1,000 | 2,000 |") == len(memory.CASES)
+
+
+def test_what_bfloat16_costs_is_measured(tmp_path, monkeypatch, capsys):
+    """One training to its figure; then the comparison of figures that are known."""
+    tiny = FashionMNIST(network="unet(levels=(8, 16), blocks=1, groups=8)")
+    monkeypatch.setattr(precision, "FashionMNIST", lambda: tiny)
+    value = precision.figure(argparse.Namespace(work=tmp_path, samples=64, n=32), "bfloat16", 1)
+    told = json.loads((tmp_path / "bfloat16-64-1" / "recipe.json").read_text())["options"]
+    assert value > 0.1 and (told["dtype"], told["seed"], told["samples"]) == ("bfloat16", 1, 64)
+
+    known = {("float32", 0): 1.0, ("float32", 1): 3.0, ("bfloat16", 0): 3.0, ("bfloat16", 1): 5.0}
+    monkeypatch.setattr(precision, "figure", lambda given, dtype, seed: known[dtype, seed])
+    out = tmp_path / "precision.json"
+    monkeypatch.setattr(sys, "argv", ["precision", "--seeds", "2", "--out", str(out)])
+    precision.main()
+    found = json.loads(out.read_text())
+    assert (found["difference"], found["share"]) == (2.0, 1.0) and found["standard_error"] == pytest.approx(2**0.5)
+    assert "bfloat16 less float32: +2.00000 ± 1.41421, +100.0%" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["diffusers", "azula"])

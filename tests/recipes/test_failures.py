@@ -226,9 +226,10 @@ def test_memory_that_runs_out_makes_smaller_batches_and_the_run_goes_on_and_resu
                    checkpoints=2, snapshots=2,
                    network="unet(levels=(32, 32), blocks=1, groups=8)")  # fmt: skip
 
-    code = (  # in a fresh process, whose heap holds nothing free
+    code = (  # in a fresh process, whose heap holds nothing free, and with all libraries there that training takes
         "import sys; from pathlib import Path; import PIL.Image, torch; torch.set_num_threads(1); "
-        f"sys.path.insert(0, {str(Path(kills.__file__).parent)!r}); import kills, scarce, accelerate, torch.utils.tensorboard; "
+        f"sys.path.insert(0, {str(Path(kills.__file__).parent)!r}); import kills, scarce; "
+        "import accelerate, torch.utils.tensorboard, torch._dynamo; "
         "from reverie.recipes.digits import Digits; kills.RECIPE.loss(kills.RECIPE.system(kills.RECIPE.loaded())); "
         "scarce.limit(240); "
         f"{wide!r}.run(Path({str(tmp_path / 'run')!r}))"

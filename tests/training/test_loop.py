@@ -1,12 +1,15 @@
 """The loop: one update is one update, however the batch is cut, and a number that is none stops it."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
+from reverie.training import memory
 from reverie.training.guard import Guard, NotFinite
 from reverie.training.loop import Objective, train
-from reverie.training.memory import OutOfMemory
+from reverie.training.memory import OutOfMemory, shortage
 from reverie.training.rates import Trapezoid
 
 f64 = torch.float64
@@ -185,6 +188,58 @@ def test_running_out_of_memory_leaves_no_gradient_and_other_errors_are_what_they
         next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3), "y": 1}]))
     with pytest.raises(RuntimeError, match="size of tensor"):
         next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 4)}]))
+
+
+class Held(torch.autograd.Function):
+    """Its number again, by way of a graph that holds `what`."""
+
+    @staticmethod
+    def forward(ctx, x, what):
+        ctx.what = what
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+class Full(torch.autograd.Function):
+    """Its number again, for whose gradient no memory is left."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+
+class Large(Square):
+    def forward(self, x):
+        activations = Activations()
+        self.seen = weakref.ref(activations)
+        held = Held.apply(self.w, activations)
+        return (held.sum() + Full.apply(held).sum()) * x.sum()
+
+
+class Activations:
+    """Something whose end can be seen."""
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_a_backward_pass_that_fails_holds_nothing(mode):
+    """PyTorch keeps the steps that were left of it, and so all activations, until the next pass."""
+    loss = Large()
+    with pytest.raises(OutOfMemory), mode(), shortage("here"), torch.inference_mode(False), torch.enable_grad():
+        loss(torch.ones(2, 3)).backward()
+    assert loss.seen() is None
+    loss = Large()
+    with pytest.raises(RuntimeError):
+        loss(torch.ones(2, 3)).backward()
+    assert loss.seen() is not None, "PyTorch has mended it: memory.forget can go"
+    memory.forget()
+    assert loss.seen() is None
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing():

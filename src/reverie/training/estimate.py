@@ -1,8 +1,9 @@
 """What memory training takes, counted on one small update before the first real one."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,38 @@ from ..data.stored import memory
 from .loop import differentiate, seeded
 
 SIZES = (2, 4)
-"""Samples that are tried: what a sample takes is half the difference, since gradients are there for any number."""
+"""Samples that are tried: what a sample takes is half the difference, at each moment of the update by itself."""
 
 
 class Live(TorchDispatchMode):
-    """Counts the bytes of tensors made inside that are alive, views of one memory once, and the most there were."""
+    """Counts the bytes of tensors made inside that are alive, views of one memory once: now, and as each operation made some."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.most = 0
+        self.now = 0
+        self.moments: list[tuple[Any, int]] = [(None, 0)]
         self.known: set[int] = set()
+
+    @property
+    def most(self) -> int:
+        return max(now for _, now in self.moments)
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
-        for one in tree_leaves(made):
-            if isinstance(one, Tensor):
-                self.count(one.untyped_storage())
+        self.count(func, made)
         return made
 
-    def count(self, storage: torch.UntypedStorage) -> None:
-        if (key := storage._cdata) not in self.known:
-            size = storage.nbytes()
-            self.known.add(key)
-            self.now += size
-            self.most = max(self.most, self.now)
-            weakref.finalize(storage, self.freed, key, size)
+    def count(self, what: Any, made: Any) -> None:
+        """The tensors somewhere in what something made."""
+        for one in tree_leaves(made):
+            if isinstance(one, Tensor) and (key := (storage := one.untyped_storage())._cdata) not in self.known:
+                size = storage.nbytes()
+                self.known.add(key)
+                self.now += size
+                self.moments.append((what, self.now))
+                weakref.finalize(storage, self.freed, key, size)
 
     def freed(self, key: int, size: int) -> None:
         self.known.discard(key)
@@ -50,13 +56,21 @@ class Live(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes: of weights, gradients, optimizer and averages, whatever the batch, and of each sample at a time."""
+    """Bytes: of weights, optimizer and averages, and (whatever the batch, of each sample) at moments of an update.
 
-    fixed: int
-    sample: int
+    With few samples the most is alive where all gradients are, with many where all activations are.
+    """
+
+    kept: int
+    moments: tuple[tuple[int, int], ...]
 
     def __call__(self, micro_batch: int) -> int:
-        return self.fixed + self.sample * micro_batch
+        return self.kept + max(fixed + sample * micro_batch for fixed, sample in self.moments)
+
+    @property
+    def sample(self) -> int:
+        """Bytes that one sample more takes, beside many."""
+        return max(sample for _, sample in self.moments)
 
 
 def estimated(
@@ -67,19 +81,39 @@ def estimated(
     The weights are left changed by an update. What libraries use within an operation is not counted.
     """
     loss.train()
-    peaks = []
+    counts = []
     for size in SIZES:
         optimizer.zero_grad()
+        batch = fed(size)
         with Live() as live, seeded(0):
-            differentiate(loss, optimizer, [fed(size)])
-        peaks.append(live.most)
+            live.count(fed, batch)
+            differentiate(loss, optimizer, [batch])
+        counts.append(live.moments)
     optimizer.step()
     optimizer.zero_grad()
     state = sum(bytes_of(one) for each in optimizer.state.values() for one in each.values() if isinstance(one, Tensor))
     weights = sum(bytes_of(p) for p in loss.parameters())
     moving = sum(bytes_of(p) for p in loss.parameters() if p.requires_grad)
-    sample = max(0, peaks[1] - peaks[0]) // (SIZES[1] - SIZES[0])
-    return Estimate(weights + moving * averages + state + max(0, peaks[0] - SIZES[0] * sample), sample)
+    return Estimate(weights + moving * averages + state, highest(*counts))
+
+
+def highest(few: Sequence[tuple[Any, int]], more: Sequence[tuple[Any, int]]) -> tuple[tuple[int, int], ...]:
+    """(whatever the batch, of each sample) of the moments that can be the highest, from those of both SIZES.
+
+    Noise is drawn a sample at a time, before anything large is there: from the last draw on, moments are compared one by
+    one. Where the updates went different ways later on, their peaks are all that is known.
+    """
+    ends = list(takewhile(lambda pair: pair[0][0] is pair[1][0], zip(reversed(few), reversed(more))))
+    counts = {(low, high) for (_, low), (_, high) in ends}
+    peaks = max(now for _, now in few), max(now for _, now in more)
+    if any(peak not in found for peak, found in zip(peaks, zip(*counts))):
+        counts = {peaks}
+    slopes = ((low, max(0, high - low) // (SIZES[1] - SIZES[0])) for low, high in counts)
+    found: list[tuple[int, int]] = []
+    for fixed, sample in sorted(((max(0, low - SIZES[0] * slope), slope) for low, slope in slopes), reverse=True):
+        if not found or sample > found[-1][1]:
+            found.append((fixed, sample))
+    return tuple(found)
 
 
 def bytes_of(x: Tensor) -> int:

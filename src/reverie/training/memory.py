@@ -54,7 +54,16 @@ def shortage(what: str) -> Iterator[None]:
         short = OutOfMemory(f"memory ran out {what}")
     else:
         return
+    forget()
     try:
         raise short  # outside the handler, whose traceback would keep what fills the memory
     finally:
         del short  # which this frame, and so its own traceback, would keep
+
+
+def forget() -> None:
+    """Frees what a backward pass that failed on the CPU still holds: its thread keeps the steps that were left, and with them
+    the whole graph, until another pass goes by them.
+    """
+    with suppress(MemoryError, RuntimeError), torch.inference_mode(False), torch.enable_grad():
+        torch.ones((), requires_grad=True).mul(1).backward()
