@@ -1,6 +1,9 @@
 """The norm is the formula, wherever channels lie in memory, compiled or not."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -67,6 +70,29 @@ def test_gradients_are_those_of_finite_differences():
     )
     for activate in (False, True):
         assert torch.autograd.gradcheck(lambda *x: Rows.apply(*x, 3, 1e-5, activate, False), (h, weight, bias))
+
+
+ALONE = """
+import torch
+from reverie.nn.compiling import kernel, tried
+
+x = torch.linspace(-3, 3, 1003)
+print(torch.backends.cpu.get_cpu_capability(), (kernel(tried, True)(x) - tried(x)).abs().max().item())
+"""
+
+
+def test_kernels_for_another_machine_are_not_taken_from_the_place_they_are_kept_in(tmp_path):
+    """What narrower vectors leave of loops for wider ones is whatever lay in memory, or no program at all."""
+    require(True)
+    told = {}
+    for width in (None, "avx2", "default"):
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+        environment |= {"ATEN_CPU_CAPABILITY": width} if width else {}
+        done = subprocess.run([sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        kind, error = done.stdout.split()
+        told[kind] = float(error)
+    assert len(told) >= 1 and "DEFAULT" in told and max(told.values()) < 1e-6
 
 
 @compiled

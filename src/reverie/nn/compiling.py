@@ -22,8 +22,15 @@ def kernel(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
 
 @functools.cache
 def compilation(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One kernel for all shapes; where two lengths happen to be equal, as of a batch and its channels, another."""
+    """One kernel for all shapes; where two lengths happen to be equal, as of a batch and its channels, another.
+
+    PyTorch (seen in 2.13) keeps kernels on the disk by what is computed, not by how wide this machine's vectors are: from a place
+    that another machine shares, or after ATEN_CPU_CAPABILITY was set, it takes loops of other steps, and leaves entries out.
+    """
+    width = torch.backends.cpu.get_cpu_capability()
     with quiet():
+        if width not in torch.compiler.config.cache_key_tag.split():
+            torch.compiler.config.cache_key_tag = f"{torch.compiler.config.cache_key_tag} {width}".strip()
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
         compiled = torch.compile(function, dynamic=True)
 
