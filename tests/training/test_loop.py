@@ -184,6 +184,8 @@ def test_running_out_of_memory_leaves_no_gradient_and_other_errors_are_what_they
     with pytest.raises(OutOfMemory, match="batch of 3"):
         next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3)}, {"x": torch.ones(3, 3)}], accumulate=2))
     assert loss.w.grad is None
+    with pytest.raises(OutOfMemory, match="while a batch was prepared"):
+        next(train([Objective(loss, optimizer)], (bytearray(2**62) for _ in range(2))))
     with pytest.raises(TypeError):
         next(train([Objective(loss, optimizer)], [{"x": torch.ones(2, 3), "y": 1}]))
     with pytest.raises(RuntimeError, match="size of tensor"):

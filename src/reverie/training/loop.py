@@ -57,7 +57,7 @@ def train(
     rank = accelerator.process_index if accelerator else 0
     peaks = [[group.setdefault("peak", group["lr"]) for group in o.optimizer.param_groups] for o in objectives]
     batches, guard = iter(batches), guard or Guard()
-    while group := list(islice(batches, accumulate)):
+    while group := taken(batches, accumulate):
         factor = rate(seen) * guard.factor
         losses, norms, fault = [], [], None
         for (loss, optimizer), lrs in zip(objectives, peaks, strict=True):
@@ -77,6 +77,12 @@ def train(
         before, seen, count = seen, seen + sum(len(batch["x"]) for batch in group) * processes, count + 1
         guard.failed(fault) if fault else guard.passed()
         yield Step(count, before, seen, tuple(losses), max(norms), factor, fault)
+
+
+def taken(batches: Iterator[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """The next batches, fewer at the end. Raises OutOfMemory where there is none left to prepare them in."""
+    with shortage("while a batch was prepared"):
+        return list(islice(batches, count))
 
 
 def differentiate(
