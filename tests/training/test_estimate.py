@@ -58,6 +58,7 @@ def test_where_the_most_is_alive_moves_with_the_number_of_samples(count):
 def test_updates_that_went_different_ways_are_known_by_their_peaks():
     few, more = [("a", 10), ("b", 50), ("c", 30)], [("a", 10), ("a", 20), ("b", 90), ("d", 40), ("c", 60)]
     assert estimate.highest(few, more) == ((10, 20),)
+    assert estimate.highest(few, [("a", 10), ("b", 90), ("d", 40)]) == ((10, 20),)
     assert estimate.highest(few, [("a", 10), ("a", 20), ("b", 90), ("c", 60)]) == ((10, 20),)
     assert estimate.highest([("b", 50), ("c", 40)], [("b", 52), ("c", 60)]) == ((48, 1), (20, 10))
 

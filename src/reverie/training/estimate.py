@@ -103,10 +103,10 @@ def highest(few: Sequence[tuple[Any, int]], more: Sequence[tuple[Any, int]]) -> 
     Noise is drawn a sample at a time, before anything large is there: from the last draw on, moments are compared one by
     one. Where the updates went different ways later on, their peaks are all that is known.
     """
-    ends = list(takewhile(lambda pair: pair[0][0] is pair[1][0], zip(reversed(few), reversed(more))))
-    counts = {(low, high) for (_, low), (_, high) in ends}
+    alike = takewhile(lambda pair: pair[0][0] is pair[1][0], zip(reversed(few), reversed(more)))
+    counts = {(low, high) for (_, low), (_, high) in alike}
     peaks = max(now for _, now in few), max(now for _, now in more)
-    if any(peak not in found for peak, found in zip(peaks, zip(*counts))):
+    if peaks[0] not in {low for low, _ in counts} or peaks[1] not in {high for _, high in counts}:
         counts = {peaks}
     slopes = ((low, max(0, high - low) // (SIZES[1] - SIZES[0])) for low, high in counts)
     found: list[tuple[int, int]] = []
