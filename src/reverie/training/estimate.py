@@ -28,10 +28,6 @@ class Live(TorchDispatchMode):
         self.moments: list[tuple[Any, int]] = [(None, 0)]
         self.known: set[int] = set()
 
-    @property
-    def most(self) -> int:
-        return max(now for _, now in self.moments)
-
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
