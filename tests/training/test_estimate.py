@@ -21,10 +21,6 @@ SMALL = Digits(samples=64, batch=32, dtype="float32", network="unet(levels=(16, 
 DATA = Dataset("some", torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8))
 
 
-def most(live):
-    return max(now for _, now in live.moments)
-
-
 def of(recipe, count, data=DATA):
     """(the estimate, the most bytes alive in an update of `count` samples)"""
     recipe = replace(recipe, learning_rate=1e-3)
@@ -39,7 +35,7 @@ def of(recipe, count, data=DATA):
         differentiate(loss, optimizer, [fed(count)])
     kept = [x for each in optimizer.state.values() for x in each.values() if torch.is_tensor(x)]
     kept += [p for p in loss.parameters() for _ in range(3)]  # weights and two averages
-    return found, most(live) + sum(x.numel() * x.element_size() for x in kept)
+    return found, live.most + sum(x.numel() * x.element_size() for x in kept)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -72,11 +68,11 @@ def test_tensors_are_counted_while_they_live_and_their_views_not_again():
         x = torch.zeros(1000)
         y = x.view(10, 100)[3:]
         z = x + 1
-        assert live.now == most(live) == 8000
+        assert live.now == live.most == 8000
         del x, z
         assert live.now == 4000
         del y
-    assert (live.now, most(live)) == (0, 8000)
+    assert (live.now, live.most) == (0, 8000)
 
 
 def test_checkpointing_takes_less_says_so_and_trains_the_same(tmp_path):

@@ -28,6 +28,10 @@ class Live(TorchDispatchMode):
         self.moments: list[tuple[Any, int]] = [(None, 0)]
         self.known: set[int] = set()
 
+    @property
+    def most(self) -> int:
+        return max(now for _, now in self.moments)
+
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
