@@ -89,12 +89,12 @@ def timed(work: Callable[[], object], least: float) -> float:
 
 COMMAND = """
 import sys
-from pathlib import Path
 from reverie.cli import main
+from reverie.training.estimate import told
 try:
     main(sys.argv[1:])
 finally:
-    print(next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM")))
+    print(told("/proc/self/status", "VmHWM"))
 """
 """The command, and then what it had in memory at most: its own, since a process inherits the figure that `wait` gives."""
 
@@ -107,7 +107,7 @@ def peak(count: int) -> float:
         done = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"sampling {count} failed: {done.stderr}")
-    return int(done.stdout.split()[-2]) / 1024
+    return int(done.stdout.split()[-1]) / 2**20
 
 
 if __name__ == "__main__":

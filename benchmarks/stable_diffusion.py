@@ -22,6 +22,7 @@ from reverie.nn.autoencoder import Autoencoder
 from reverie.nn.base import Backbone
 from reverie.nn.spatial import SpatialUNet
 from reverie.systems.records import kind_of
+from reverie.training.estimate import told
 from reverie.training.memory import keep_freed
 
 from .processes import Process
@@ -94,28 +95,14 @@ class Contender:
     def tiled(self) -> int:
         """MiB above the idle network that 2048 x 2048 pixels take."""
         network, z = self.network("decode"), self.like(1, 4, LARGE, LARGE)
-        before = resident()
+        before = told("/proc/self/status", "VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         if self.side == "ours":
             Latent(4, 8, (1.0,), (0.0,)).use(network).decode(z)
         else:
             network.enable_tiling()
             network.decode(z)
-        return (peak() - before) >> 10
-
-
-def resident() -> int:
-    return status("VmRSS")
-
-
-def peak() -> int:
-    return status("VmHWM")
-
-
-def status(what: str) -> int:
-    """KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(row.split()[1]) for row in lines if row.startswith(f"{what}:"))
+        return (told("/proc/self/status", "VmHWM") - before) >> 20
 
 
 def answer(arguments: list[str]) -> None:

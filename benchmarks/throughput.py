@@ -29,6 +29,7 @@ from reverie.nn.base import Backbone
 from reverie.nn.dit import DiT
 from reverie.nn.unet import UNet
 from reverie.training.averages import Average, Power
+from reverie.training.estimate import told
 from reverie.training.loop import Objective, train
 from reverie.training.memory import keep_freed
 from reverie.training.optimizers import adamw
@@ -198,8 +199,7 @@ def serve(kind: str, name: str, seconds: float) -> None:
         if what == "size":
             answer: Any = counted(one)
         elif what == "memory":
-            rows = Path("/proc/self/status").read_text().splitlines()
-            answer = next(int(row.split()[1]) // 1024 for row in rows if row.startswith("VmHWM"))
+            answer = told("/proc/self/status", "VmHWM") >> 20
         else:
             answer = speed(getattr(one, what), seconds)
         print(json.dumps(answer), flush=True)
