@@ -24,6 +24,8 @@ from reverie.files import load_tensors, read_json, sweep
 from reverie.recipes import session
 from reverie.training.checkpoints import saved
 
+pytestmark = pytest.mark.forks
+
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
