@@ -87,6 +87,7 @@ def test_who_takes_it():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # its jvp uses what it deprecates
+@pytest.mark.filterwarnings("ignore:.torch.jit.script")  # which newer PyTorch's own jvp uses
 def test_gradients_are_those_of_the_direct_convolution():
     """Of weights, of what comes in, and forwards."""
     made, w, b = layer()
