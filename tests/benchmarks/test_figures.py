@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reverie.data.get import fetched
 from reverie.metrics.retrieval import Retrieval
 from reverie.recipes.digits import Digits
 
@@ -87,6 +88,10 @@ def test_inversion_is_nearer_with_more_steps_and_of_a_higher_order(monkeypatch):
     assert errors["rk4"][10] < errors["heun"][10] < errors["ddim"][10]
 
 
+@pytest.mark.skipif(
+    not all(map(fetched, ("emoji_google", "emoji_names", "minilm", "efficientnet_lite0"))),
+    reason="reverie data get emoji, minilm, efficientnet_lite0",
+)
 def test_emoji_are_made_measured_and_drawn(tmp_path, monkeypatch):
     for name, value in dict(MOST=6, TRIED=6, EACH=1, PROMPTS=("red heart",), SCALES=(2.0, 3.0)).items():
         monkeypatch.setattr(emoji, name, value)
