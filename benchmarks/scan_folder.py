@@ -60,9 +60,9 @@ def report(n: int, folder: Path) -> None:
     timed("a second load", lambda: load(folder))
     tracemalloc.start()
     size = load(folder).raw.nbytes
-    print(
-        f"peak memory of a load: {tracemalloc.get_traced_memory()[1] / size:.2f} times the {size / 2**20:.0f} MiB kept"
-    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(f"peak memory of a load: {peak / size:.2f} times the {size / 2**20:.0f} MiB kept")
 
 
 if __name__ == "__main__":
