@@ -86,8 +86,7 @@ def test_who_takes_it():
     assert torch.equal(made(padded, padded=True), F.conv2d(padded, w, b))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # its jvp uses what it deprecates
-@pytest.mark.filterwarnings("ignore:.torch.jit.script")  # which newer PyTorch's own jvp uses
+@pytest.mark.filterwarnings("ignore:.torch.jit.script")  # which jvp uses, and PyTorch deprecates
 def test_gradients_are_those_of_the_direct_convolution():
     """Of weights, of what comes in, and forwards."""
     made, w, b = layer()
